@@ -1,0 +1,138 @@
+"""Every setting of tickcast, in one object.
+
+Each field is set by an environment variable: ``TICKCAST_`` + the path to the field, in capitals,
+joined by two underscores (``TICKCAST_KAFKA__BOOTSTRAP_SERVERS``). An unknown name is refused, and
+so is a value of the wrong kind. The defaults run against the local stack of ``tickcast up``.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+PROJECT_ROOT = Path(__file__).resolve().parents[1]
+
+Seconds = Annotated[float, Field(gt=0)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class KafkaSettings(_Section):
+    """The broker, and how to log on to it."""
+
+    bootstrap_servers: str = Field("127.0.0.1:19092", description="Brokers, host:port, comma-separated.")
+    topic_prefix: str = Field("nepse", description="First part of every topic's name.")
+    partitions: int = Field(4, ge=1, description="Partitions of each topic that tickcast creates.")
+    replication_factor: int = Field(1, ge=1, description="Replicas of each topic that tickcast creates.")
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        "PLAINTEXT", description="How clients and the job talk to the broker."
+    )
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
+        "SCRAM-SHA-512", description="Used with the SASL protocols."
+    )
+    sasl_username: str = Field("", description="User for SASL.")
+    sasl_password: SecretStr = Field(SecretStr(""), description="Password for SASL.")
+    ssl_ca_file: str = Field("", description="PEM file of the authority that signed the broker's certificate.")
+
+
+class EventTimeSettings(_Section):
+    """What counts as the time of a trade, and how long the job waits for the stragglers."""
+
+    source: Literal["record", "payload"] = Field(
+        "record",
+        description="Clock of the watermark: the Kafka record's timestamp, or the message's own `timestamp` field.",
+    )
+    out_of_orderness_s: Seconds = Field(15, description="How far behind its partition's newest trade a tick may arrive.")
+    max_ahead_s: Seconds = Field(
+        10, description="How far a trade's time may be ahead of this machine's clock before it is a dead letter."
+    )
+    earliest: str = Field("2000-01-01T00:00:00Z", description="A trade older than this is a dead letter.")
+    idle_after_s: Seconds = Field(5, description="A silent partition stops holding the watermark back after this long.")
+
+
+class MarketSettings(_Section):
+    """The market's rules and how its state is shared with every symbol."""
+
+    rules_file: Path = Field(
+        PROJECT_ROOT / "flink-conf" / "markets" / "nepse.yaml",
+        description="Hours, days, price bands and circuit breakers.",
+    )
+    lag_s: int = Field(4, ge=1, description="A tick is scored with the market snapshot of this many seconds before it.")
+    out_of_orderness_s: Seconds = Field(
+        2, description="How long a second of the market is held open for trades that arrive behind others."
+    )
+    idle_after_s: Seconds = Field(
+        0.5, description="A silent partition stops holding the market snapshot back after this long."
+    )
+
+
+class ModelSettings(_Section):
+    """Which model scores."""
+
+    directory: Path = Field(PROJECT_ROOT / "model_artifacts", description="Folder with one folder per version.")
+    version: str = Field("", description="Version that scores; empty: the one named in `<directory>/ACTIVE`.")
+
+
+class FlinkSettings(_Section):
+    """The cluster and the job's way of running on it."""
+
+    rest_address: str = Field("http://127.0.0.1:8081", description="The JobManager's REST address and web UI.")
+    parallelism: int = Field(2, ge=1, description="Parallel subtasks of each operator.")
+    checkpoint_interval_ms: int = Field(
+        500, ge=50, description="Results become visible to read_committed readers at this pace."
+    )
+    checkpoint_dir: str = Field("", description="URI of checkpoints and savepoints; empty: inside the stack's folder.")
+    transaction_timeout_ms: int = Field(
+        900_000, ge=60_000, description="Longest outage after which the sinks' open transactions can still commit."
+    )
+
+
+class RedisSettings(_Section):
+    """The low-latency view."""
+
+    url: SecretStr = Field(SecretStr("redis://127.0.0.1:16379/0"), description="redis:// or rediss:// address.")
+    stream_length: int = Field(10_000, ge=1, description="Entries kept in the stream `tickcast:predictions`.")
+
+
+class PostgresSettings(_Section):
+    """The history."""
+
+    dsn: SecretStr = Field(
+        SecretStr("postgresql://tickcast@127.0.0.1:15432/tickcast"), description="libpq connection string."
+    )
+
+
+class StackSettings(_Section):
+    """The local stack of `tickcast up`."""
+
+    home: Path = Field(Path(".tickcast"), description="Folder for the stack's data, logs and process ids.")
+    task_slots: int = Field(2, ge=1, description="Task slots of the local TaskManager.")
+
+
+class Settings(BaseSettings):
+    """All settings. Build it once at the edge of a program and hand it in."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="TICKCAST_", env_nested_delimiter="__", extra="forbid", frozen=True
+    )
+
+    kafka: KafkaSettings = KafkaSettings()
+    event_time: EventTimeSettings = EventTimeSettings()
+    market: MarketSettings = MarketSettings()
+    model: ModelSettings = ModelSettings()
+    flink: FlinkSettings = FlinkSettings()
+    redis: RedisSettings = RedisSettings()
+    postgres: PostgresSettings = PostgresSettings()
+    stack: StackSettings = StackSettings()
+
+    @cached_property
+    def home(self) -> Path:
+        """The stack's folder as an absolute path."""
+        return self.stack.home if self.stack.home.is_absolute() else Path(os.getcwd()) / self.stack.home
