@@ -1,0 +1,1 @@
+"""The `tickcast` command, the local stack and the services around the job."""
