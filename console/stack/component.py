@@ -1,0 +1,56 @@
+"""What every part of the local stack has in common."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import NamedTuple
+
+
+class Health(NamedTuple):
+    """Whether a component does its work, and what there is to say about it."""
+
+    healthy: bool
+    detail: str
+
+
+class Component(ABC):
+    """One server or service of the stack.
+
+    ``start`` and ``stop`` can be called at any time and in any state, also after an interrupted run:
+    ``start`` reuses what runs and replaces what hangs; ``stop`` of what does not run does nothing.
+    """
+
+    name: str
+    """Name in ``tickcast status`` and of the log file, such as ``kafka``."""
+
+    address: str
+    """Where it is reached, without any password."""
+
+    @abstractmethod
+    def start(self) -> None:
+        """Start it and return when it is healthy.
+
+        Raises:
+            CommandError: It was not healthy in time; the sentence ends with its last log lines.
+        """
+
+    @abstractmethod
+    def stop(self) -> None:
+        """Stop it and return when its process is gone, killing it if it does not go in time."""
+
+    @abstractmethod
+    def healthy(self) -> Health:
+        """Ask it, within a few seconds at most, whether it does its work."""
+
+    def ports(self) -> list[Port]:
+        """Ports on loopback that it will listen on, checked before anything starts."""
+        return []
+
+
+class Port(NamedTuple):
+    """A port that a component listens on, and the setting that moves it."""
+
+    host: str
+    number: int
+    variable: str
+    """Environment variable to set when the port is taken, such as ``TICKCAST_REDIS__URL``."""

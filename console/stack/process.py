@@ -1,0 +1,132 @@
+"""A server as a detached process: process id file, log file, bounded start and stop."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from typing import TYPE_CHECKING
+
+import psutil
+
+from console.errors import CommandError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from console.stack.component import Health
+
+_POLL_S = 0.1
+_LOG_LINES = 8
+_SAME_START_S = 2.0
+"""A process started within this time of the recorded one, under the same id, is the same."""
+
+
+class DetachedProcess:
+    """A process that outlives the command that started it.
+
+    Its id and start time stand in ``<home>/run/<name>.pid``; together they tell it from a later
+    process that got the same id. Its output goes to ``<home>/logs/<name>.log``.
+    """
+
+    def __init__(self, home: Path, name: str) -> None:
+        self.name = name
+        self.pid_file = home / "run" / f"{name}.pid"
+        self.log_file = home / "logs" / f"{name}.log"
+
+    @property
+    def pid(self) -> int | None:
+        """Process id, or None if the process does not run."""
+        process = self._process()
+        return None if process is None else process.pid
+
+    def spawn(
+        self,
+        command: Sequence[str | Path],
+        environment: Mapping[str, str] | None = None,
+        directory: Path | None = None,
+        user: str | None = None,
+    ) -> None:
+        """Start the process in a session of its own, so that Ctrl-C of the caller does not reach it.
+
+        Args:
+            command: Program and arguments.
+            environment: Variables set on top of the caller's own.
+            directory: Working directory; the caller's own if not given.
+            user: User to run as, for a server that refuses root.
+        """
+        self.pid_file.parent.mkdir(parents=True, exist_ok=True)
+        self.log_file.parent.mkdir(parents=True, exist_ok=True)
+        with self.log_file.open("ab") as log:
+            process = subprocess.Popen(
+                [str(part) for part in command],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                cwd=directory,
+                env={**os.environ, **(environment or {})},
+                user=user,
+                start_new_session=True,
+            )
+        started = psutil.Process(process.pid).create_time()
+        self.pid_file.write_text(f"{process.pid} {started}\n", encoding="ascii")
+
+    def wait_until_healthy(self, healthy: Callable[[], Health], timeout_s: float) -> None:
+        """Wait for the process to do its work.
+
+        Raises:
+            CommandError: It ended, or was not healthy in time.
+        """
+        deadline = time.monotonic() + timeout_s
+        while not (health := healthy()).healthy:
+            if self.pid is None:
+                raise CommandError(f"{self.name} ended while starting{self.last_words()}")
+            if time.monotonic() > deadline:
+                raise CommandError(
+                    f"{self.name} was not healthy after {timeout_s:.0f} s ({health.detail}){self.last_words()}"
+                )
+            time.sleep(_POLL_S)
+
+    def stop(self, timeout_s: float = 20) -> None:
+        """Ask the process and its children to end; kill those that have not ended in time."""
+        process = self._process()
+        if process is not None:
+            family = [process, *_children(process)]
+            _end(process.terminate)
+            _, remaining = psutil.wait_procs(family, timeout=timeout_s)
+            for straggler in remaining:
+                _end(straggler.kill)
+            psutil.wait_procs(remaining, timeout=timeout_s)
+        self.pid_file.unlink(missing_ok=True)
+
+    def last_words(self) -> str:
+        """End of a sentence: where the log is, and its last lines."""
+        if not self.log_file.exists():
+            return ""
+        lines = self.log_file.read_text(encoding="utf-8", errors="replace").splitlines()[-_LOG_LINES:]
+        return f"; see {self.log_file}, which ends with:\n" + "\n".join(f"  {line}" for line in lines)
+
+    def _process(self) -> psutil.Process | None:
+        try:
+            pid, started = self.pid_file.read_text(encoding="ascii").split()
+            process = psutil.Process(int(pid))
+            alive = process.status() != psutil.STATUS_ZOMBIE
+            same = abs(process.create_time() - float(started)) < _SAME_START_S
+        except (FileNotFoundError, ValueError, psutil.NoSuchProcess):
+            return None
+        return process if alive and same else None
+
+
+def _children(process: psutil.Process) -> list[psutil.Process]:
+    try:
+        return process.children(recursive=True)
+    except psutil.NoSuchProcess:
+        return []
+
+
+def _end(signal: Callable[[], None]) -> None:
+    try:
+        signal()
+    except psutil.NoSuchProcess:
+        return
