@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from console.stack.process import DetachedProcess
 
 
 class Health(NamedTuple):
@@ -11,6 +14,15 @@ class Health(NamedTuple):
 
     healthy: bool
     detail: str
+
+
+class Port(NamedTuple):
+    """A port on loopback that a component listens on, and the setting that moves it."""
+
+    host: str
+    number: int
+    variable: str
+    """Environment variable to set when the port is taken, such as ``TICKCAST_REDIS__URL``."""
 
 
 class Component(ABC):
@@ -35,22 +47,18 @@ class Component(ABC):
         """
 
     @abstractmethod
-    def stop(self) -> None:
-        """Stop it and return when its process is gone, killing it if it does not go in time."""
-
-    @abstractmethod
     def healthy(self) -> Health:
         """Ask it, within a few seconds at most, whether it does its work."""
 
-    def ports(self) -> list[Port]:
-        """Ports on loopback that it will listen on, checked before anything starts."""
+    def processes(self) -> list[DetachedProcess]:
+        """Processes it consists of, in the order of their start; none if it runs elsewhere."""
         return []
 
+    def ports(self) -> list[Port]:
+        """Ports it will listen on, checked before anything starts; none if it runs elsewhere."""
+        return []
 
-class Port(NamedTuple):
-    """A port that a component listens on, and the setting that moves it."""
-
-    host: str
-    number: int
-    variable: str
-    """Environment variable to set when the port is taken, such as ``TICKCAST_REDIS__URL``."""
+    def stop(self) -> None:
+        """End its processes, the last started first, killing those that do not go in time."""
+        for process in reversed(self.processes()):
+            process.stop()

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 _POLL_S = 0.1
 _LOG_LINES = 8
+_KILL_S = 10.0
+_MARK = "TICKCAST_STACK_PROCESS"
+"""Variable in the environment of a process and its children that names its process id file."""
 _SAME_START_S = 2.0
 """A process started within this time of the recorded one, under the same id, is the same."""
 
@@ -56,6 +59,7 @@ class DetachedProcess:
             directory: Working directory; the caller's own if not given.
             user: User to run as, for a server that refuses root.
         """
+        self.clear_leftovers()
         self.pid_file.parent.mkdir(parents=True, exist_ok=True)
         self.log_file.parent.mkdir(parents=True, exist_ok=True)
         with self.log_file.open("ab") as log:
@@ -65,7 +69,7 @@ class DetachedProcess:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 cwd=directory,
-                env={**os.environ, **(environment or {})},
+                env={**os.environ, **(environment or {}), _MARK: str(self.pid_file)},
                 user=user,
                 start_new_session=True,
             )
@@ -89,16 +93,23 @@ class DetachedProcess:
             time.sleep(_POLL_S)
 
     def stop(self, timeout_s: float = 20) -> None:
-        """Ask the process and its children to end; kill those that have not ended in time."""
+        """Ask the process to end, with its children; kill those that have not ended in time."""
         process = self._process()
         if process is not None:
             family = [process, *_children(process)]
-            _end(process.terminate)
+            _tell(process.terminate)
             _, remaining = psutil.wait_procs(family, timeout=timeout_s)
-            for straggler in remaining:
-                _end(straggler.kill)
-            psutil.wait_procs(remaining, timeout=timeout_s)
-        self.pid_file.unlink(missing_ok=True)
+            _kill(remaining)
+        self.clear_leftovers()
+
+    def clear_leftovers(self) -> None:
+        """Kill what an earlier run left behind, such as the workers of a process that was killed.
+
+        They are known by a mark in their environment, which children inherit.
+        """
+        if self.pid is None:
+            _kill([process for process in psutil.process_iter() if self._marked(process)])
+            self.pid_file.unlink(missing_ok=True)
 
     def last_words(self) -> str:
         """End of a sentence: where the log is, and its last lines."""
@@ -117,6 +128,12 @@ class DetachedProcess:
             return None
         return process if alive and same else None
 
+    def _marked(self, process: psutil.Process) -> bool:
+        try:
+            return process.environ().get(_MARK) == str(self.pid_file)
+        except psutil.Error:  # gone in the meantime, or another user's
+            return False
+
 
 def _children(process: psutil.Process) -> list[psutil.Process]:
     try:
@@ -125,7 +142,13 @@ def _children(process: psutil.Process) -> list[psutil.Process]:
         return []
 
 
-def _end(signal: Callable[[], None]) -> None:
+def _kill(processes: list[psutil.Process]) -> None:
+    for process in processes:
+        _tell(process.kill)
+    psutil.wait_procs(processes, timeout=_KILL_S)
+
+
+def _tell(signal: Callable[[], None]) -> None:
     try:
         signal()
     except psutil.NoSuchProcess:
