@@ -1,0 +1,1 @@
+"""From trades to a model version: data set, labels, fit and measures."""
