@@ -11,7 +11,6 @@ import re
 import shutil
 import tempfile
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -60,13 +59,8 @@ class Scaler(_Document):
 
     def transform(self, block: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Scales a block of float32 rows, shape (rows, features), into a new block of the same shape."""
-        mean, scale = self._rows
-        scaled: npt.NDArray[np.float32] = np.subtract(block, mean)
-        return np.divide(scaled, scale, out=scaled)
-
-    @cached_property
-    def _rows(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-        return np.array(self.mean, dtype=np.float32), np.array(self.scale, dtype=np.float32)
+        scaled: npt.NDArray[np.float32] = np.subtract(block, np.array(self.mean, dtype=np.float32))
+        return np.divide(scaled, np.array(self.scale, dtype=np.float32), out=scaled)
 
 
 class TrainingWindow(_Document):
