@@ -137,7 +137,7 @@ class TopicEnd:
         """
         left = sum(max(0, end - int(self._consumer.position(partition))) for partition, end in self._ends.items())
         now = time.monotonic()
-        if left < self._left:
+        if left != self._left:
             self._left, self._progress_at = left, now
         elif left and now - self._progress_at > STALL_TIMEOUT_S:
             raise CommandError(

@@ -68,7 +68,7 @@ class PostgresServer(Component):
         _forget_dead_server(data)
         self._process.spawn(
             [
-                *(programs / "postgres", "-D", data, "-p", self._port),
+                *(str(programs / "postgres"), "-D", str(data), "-p", str(self._port)),
                 *("-c", f"listen_addresses={_HOST}", "-c", "unix_socket_directories="),
                 *("-c", "timezone=UTC", "-c", "log_timezone=UTC", "-c", "max_wal_size=1GB"),
             ],

