@@ -44,6 +44,12 @@ class DetachedProcess:
         process = self._process()
         return None if process is None else process.pid
 
+    @property
+    def started(self) -> float | None:
+        """When the process was started, by this machine's clock in seconds of the epoch; None if it does not run."""
+        # The kernel's own start time is counted from boot and drifts from the clock.
+        return None if self._process() is None else self.pid_file.stat().st_mtime
+
     def spawn(
         self,
         command: Sequence[str | Path],

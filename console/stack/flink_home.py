@@ -1,0 +1,116 @@
+"""What Flink's own programs need around them: configuration, libraries, folders, environment."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import yaml
+
+from console.stack.jars import jars
+from console.stack.java import java_home
+from jobs.settings import PROJECT_ROOT
+
+if TYPE_CHECKING:
+    from jobs.settings import Settings
+
+_SOURCE = PROJECT_ROOT / "flink-conf"
+
+
+class FlinkHome:
+    """The distribution inside the ``apache-flink`` package, run with folders of our own.
+
+    The package's folder stays as it was installed: configuration is a copy of ``flink-conf`` with
+    this machine's values set over it, and the libraries are a folder of links to the package's own
+    and the Kafka connector.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._root = settings.home / "flink"
+        self.configuration = self._root / "conf"
+        self._libraries = self._root / "lib"
+        self._logs = settings.home / "logs" / "flink"
+
+    def program(self, name: str) -> Path:
+        """One of Flink's own scripts, such as ``flink`` or ``jobmanager.sh``."""
+        return _package() / "bin" / name
+
+    def environment(self) -> dict[str, str]:
+        """Variables that make Flink's scripts use our folders."""
+        return {
+            "JAVA_HOME": str(java_home()),
+            "FLINK_CONF_DIR": str(self.configuration),
+            "FLINK_LIB_DIR": str(self._libraries),
+            "FLINK_LOG_DIR": str(self._logs),
+            "FLINK_PID_DIR": str(self._root / "pids"),
+            # Names the log files; without it they carry the user's name, which may be unset.
+            "FLINK_IDENT_STRING": "tickcast",
+        }
+
+    def rpc_port(self) -> int | None:
+        """Port on which the JobManager was last told to listen for TaskManagers."""
+        rendered = self.configuration / "config.yaml"
+        if not rendered.exists():
+            return None
+        port: int | None = yaml.safe_load(rendered.read_text(encoding="utf-8")).get("jobmanager.rpc.port")
+        return port
+
+    def prepare(self, rpc_port: int | None = None) -> None:
+        """Write the configuration and the library folder.
+
+        Args:
+            rpc_port: Port for the JobManager to listen on for TaskManagers; None where no JobManager
+                of ours runs, and only ``flink run`` is used.
+        """
+        shutil.rmtree(self.configuration, ignore_errors=True)
+        shutil.copytree(_SOURCE, self.configuration, ignore=shutil.ignore_patterns("kubernetes", "markets"))
+        rendered = self.configuration / "config.yaml"
+        values = yaml.safe_load(rendered.read_text(encoding="utf-8")) | self._overrides()
+        if rpc_port is not None:
+            values["jobmanager.rpc.port"] = rpc_port
+        rendered.write_text(yaml.safe_dump(values, width=10_000), encoding="utf-8")
+        self._link_libraries()
+        self._logs.mkdir(parents=True, exist_ok=True)
+
+    def checkpoint_directory(self) -> str:
+        """URI under which checkpoints and savepoints are kept."""
+        return self._settings.flink.checkpoint_dir or (self._settings.home / "checkpoints").as_uri()
+
+    def savepoint_directory(self) -> str:
+        """URI under which savepoints are kept."""
+        return f"{self.checkpoint_directory().rstrip('/')}/savepoints"
+
+    def _overrides(self) -> dict[str, Any]:
+        rest = urlsplit(self._settings.flink.rest_address)
+        temporary = self._root / "tmp"
+        temporary.mkdir(parents=True, exist_ok=True)
+        return {
+            "rest.address": rest.hostname,
+            "rest.bind-address": rest.hostname,
+            "rest.port": rest.port,
+            "taskmanager.numberOfTaskSlots": self._settings.stack.task_slots,
+            "execution.checkpointing.dir": self.checkpoint_directory(),
+            "execution.checkpointing.savepoint-dir": self.savepoint_directory(),
+            "io.tmp.dirs": str(temporary),
+            "python.executable": sys.executable,
+            "python.client.executable": sys.executable,
+        }
+
+    def _link_libraries(self) -> None:
+        shutil.rmtree(self._libraries, ignore_errors=True)
+        self._libraries.mkdir(parents=True)
+        for jar in [*(_package() / "lib").glob("*.jar"), *jars("connector")]:
+            (self._libraries / jar.name).symlink_to(jar)
+
+
+def _package() -> Path:
+    # Without importing it: pyflink's import takes a second.
+    specification = importlib.util.find_spec("pyflink")
+    if specification is None or specification.origin is None:
+        raise ModuleNotFoundError("pyflink")
+    return Path(specification.origin).parent
