@@ -200,7 +200,7 @@ class RedisView:
 
     def _keep_newest(self, pipeline: Pipeline, update: _Update) -> None:
         arguments = [value for item in update.values.items() for value in item]
-        pipeline.execute_command(
+        pipeline.execute_command(  # type: ignore[no-untyped-call] # redis-py's evalsha takes text only
             "EVALSHA", self._script, 1, update.key, *update.order_fields, *update.position, *arguments
         )
 
