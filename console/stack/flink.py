@@ -77,7 +77,7 @@ class FlinkCluster(Component):
             # A TaskManager that still runs would look for its JobManager at the old port for ever.
             self._taskmanager.stop()
             port = free_port()
-        self._home.prepare(port)
+        self._home.prepare_cluster(port)
 
     def _spawn(self, process: DetachedProcess) -> None:
         process.spawn([self._home.program(f"{process.name}.sh"), "start-foreground"], self._home.environment())

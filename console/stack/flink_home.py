@@ -60,22 +60,18 @@ class FlinkHome:
         port: int | None = yaml.safe_load(rendered.read_text(encoding="utf-8")).get("jobmanager.rpc.port")
         return port
 
-    def prepare(self, rpc_port: int | None = None) -> None:
-        """Write the configuration and the library folder.
+    def prepare_client(self) -> None:
+        """Have what ``flink run`` needs, also where the cluster is not run by this stack."""
+        if self.rpc_port() is None:
+            self._write()
+
+    def prepare_cluster(self, rpc_port: int) -> None:
+        """Write configuration and library folder for a cluster about to start.
 
         Args:
-            rpc_port: Port for the JobManager to listen on for TaskManagers; None where no JobManager
-                of ours runs, and only ``flink run`` is used.
+            rpc_port: Port for the JobManager to listen on for TaskManagers.
         """
-        shutil.rmtree(self.configuration, ignore_errors=True)
-        shutil.copytree(_SOURCE, self.configuration, ignore=shutil.ignore_patterns("kubernetes", "markets"))
-        rendered = self.configuration / "config.yaml"
-        values = yaml.safe_load(rendered.read_text(encoding="utf-8")) | self._overrides()
-        if rpc_port is not None:
-            values["jobmanager.rpc.port"] = rpc_port
-        rendered.write_text(yaml.safe_dump(values, width=10_000), encoding="utf-8")
-        self._link_libraries()
-        self._logs.mkdir(parents=True, exist_ok=True)
+        self._write({"jobmanager.rpc.port": rpc_port})
 
     def checkpoint_directory(self) -> str:
         """URI under which checkpoints and savepoints are kept."""
@@ -84,6 +80,15 @@ class FlinkHome:
     def savepoint_directory(self) -> str:
         """URI under which savepoints are kept."""
         return f"{self.checkpoint_directory().rstrip('/')}/savepoints"
+
+    def _write(self, values_of_cluster: dict[str, Any] | None = None) -> None:
+        shutil.rmtree(self.configuration, ignore_errors=True)
+        shutil.copytree(_SOURCE, self.configuration, ignore=shutil.ignore_patterns("kubernetes", "markets"))
+        rendered = self.configuration / "config.yaml"
+        values = yaml.safe_load(rendered.read_text(encoding="utf-8")) | self._overrides() | (values_of_cluster or {})
+        rendered.write_text(yaml.safe_dump(values, width=10_000), encoding="utf-8")
+        self._link_libraries()
+        self._logs.mkdir(parents=True, exist_ok=True)
 
     def _overrides(self) -> dict[str, Any]:
         rest = urlsplit(self._settings.flink.rest_address)

@@ -56,7 +56,7 @@ class PostgresServer(Component):
 
     def start(self) -> None:
         """Start the server, unless it runs and answers; make its database the first time."""
-        if self._process.pid is not None and self.healthy().healthy:
+        if self.healthy().healthy:
             return
         self.stop()
         user = _server_user()
@@ -77,15 +77,21 @@ class PostgresServer(Component):
         )
         self._process.wait_until_healthy(self.healthy, _START_TIMEOUT_S)
 
+    def processes(self) -> list[DetachedProcess]:
+        """The server's process."""
+        return [self._process]
+
     def stop(self) -> None:
         """Stop the server without waiting for its clients to leave."""
         if (pid := self._process.pid) is not None:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGINT)  # PostgreSQL's "fast shutdown"; SIGTERM would wait for the clients
-        self._process.stop()
+        super().stop()
 
     def healthy(self) -> Health:
         """Whether the server answers a query."""
+        if self._process.pid is None:
+            return Health(healthy=False, detail="not running; start it with `tickcast up`")
         try:
             with psycopg.connect(self.address, connect_timeout=3) as connection:
                 version = connection.info.server_version

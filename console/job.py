@@ -1,0 +1,224 @@
+"""The job on the cluster: submitting, savepoints, stopping, replacing it by newer code or another parallelism."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import time
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+from console.errors import CommandError
+from console.flink_rest import FlinkRest, Job
+from console.job_record import JobRecord
+from console.stack.component import Health
+from console.stack.flink_home import FlinkHome
+from jobs.settings import PROJECT_ROOT, Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+JOB_NAME = "tickcast"
+
+_PROGRAM = PROJECT_ROOT / "jobs" / "main.py"
+_SUBMIT_TIMEOUT_S = 180
+_RUNNING_TIMEOUT_S = 180
+_SAVEPOINT_TIMEOUT_S = 300
+_POLL_S = 0.25
+_JOB_ID = re.compile(r"Job has been submitted with JobID ([0-9a-f]{32})")
+_PYTHON_ERROR = re.compile(r"^(?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception|Exit): (.+)$", re.MULTILINE)
+
+_JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object, last.")]
+
+
+def submit(
+    from_savepoint: Annotated[
+        str, typer.Option("--from-savepoint", metavar="PATH", help="Savepoint or checkpoint to start from.")
+    ] = "",
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Start without state: every tick is read, and its results written, again.")
+    ] = False,
+    as_json: _JsonOption = False,
+) -> None:
+    """Submit the job and wait until every task runs; it goes on where its last run in this stack ended."""
+    settings = Settings()
+    start = from_savepoint or ("" if fresh else JobRecord(settings.home).latest_state())
+    _tell_running(submit_job(settings, start), start, settings, as_json=as_json)
+
+
+def savepoint(as_json: _JsonOption = False) -> None:
+    """Write a savepoint; the job goes on."""
+    settings = Settings()
+    rest = FlinkRest(settings.flink.rest_address)
+    path = rest.savepoint(_running_job(rest).id, FlinkHome(settings).savepoint_directory(), _SAVEPOINT_TIMEOUT_S)
+    _tell_savepoint(path, as_json=as_json)
+
+
+def stop(as_json: _JsonOption = False) -> None:
+    """Stop the job with a savepoint, from which the next `tickcast submit` starts."""
+    _tell_savepoint(stop_job(Settings()), as_json=as_json)
+
+
+def upgrade(as_json: _JsonOption = False) -> None:
+    """Stop the job with a savepoint and start the current code from it."""
+    settings = Settings()
+    start = stop_job(settings)
+    _tell_running(submit_job(settings, start), start, settings, as_json=as_json)
+
+
+def rescale(
+    parallelism: Annotated[int, typer.Argument(min=1, metavar="N", help="Parallel subtasks of each operator.")],
+    as_json: _JsonOption = False,
+) -> None:
+    """Stop the job with a savepoint and start it from there with N parallel subtasks."""
+    settings = Settings()
+    settings = settings.model_copy(update={"flink": settings.flink.model_copy(update={"parallelism": parallelism})})
+    _require_slots(FlinkRest(settings.flink.rest_address), parallelism)
+    start = stop_job(settings)
+    _tell_running(submit_job(settings, start), start, settings, as_json=as_json)
+
+
+def submit_job(settings: Settings, start: str = "") -> Job:
+    """Hand the job to the cluster through ``flink run`` and wait until every task runs.
+
+    Args:
+        settings: All settings; the job's program gets them from its environment.
+        start: Path of a savepoint or checkpoint; empty for a start without state.
+
+    Raises:
+        CommandError: It already runs, was refused, or did not come up in time.
+    """
+    rest = FlinkRest(settings.flink.rest_address)
+    _require_slots(rest, settings.flink.parallelism)
+    if running := [job for job in rest.jobs() if job.name == JOB_NAME and not job.ended]:
+        raise CommandError(
+            f"the job already runs ({running[0].state}, id {running[0].id}); stop it with `tickcast stop`, or replace"
+            " it with `tickcast upgrade`"
+        )
+    job_id = _flink_run(settings, start)
+    JobRecord(settings.home).submitted(job_id, FlinkHome(settings).checkpoint_directory(), start)
+    return _await_running(rest, job_id)
+
+
+def stop_job(settings: Settings) -> str:
+    """Stop the job with a savepoint and return its path.
+
+    Raises:
+        CommandError: It does not run, or the savepoint failed.
+    """
+    rest = FlinkRest(settings.flink.rest_address)
+    path = rest.stop(_running_job(rest).id, FlinkHome(settings).savepoint_directory(), _SAVEPOINT_TIMEOUT_S)
+    JobRecord(settings.home).stopped(path)
+    return path
+
+
+def job_health(settings: Settings) -> Health:
+    """How the job is; one that was never submitted, or was stopped, is no failure."""
+    rest = FlinkRest(settings.flink.rest_address)
+    job = next((job for job in rest.jobs() if job.name == JOB_NAME and not job.ended), None)
+    if job is None:
+        if JobRecord(settings.home).expected_to_run():
+            return Health(healthy=False, detail="was submitted but runs no more; `tickcast submit` takes it up again")
+        return Health(healthy=True, detail="not submitted")
+    tasks = rest.task_states(job.id)
+    if set(tasks) == {"RUNNING"}:
+        return Health(healthy=True, detail=f"{job.state}, {tasks['RUNNING']} tasks, id {job.id}")
+    states = ", ".join(f"{count} {state}" for state, count in sorted(tasks.items()))
+    cause = rest.root_cause(job.id)
+    return Health(healthy=False, detail=f"{job.state}, tasks: {states}" + (f"; last failure: {cause}" if cause else ""))
+
+
+def _flink_run(settings: Settings, start: str) -> str:
+    flink = FlinkHome(settings)
+    flink.prepare_client()
+    options = {
+        "pipeline.name": JOB_NAME,
+        "parallelism.default": settings.flink.parallelism,
+        "execution.checkpointing.interval": f"{settings.flink.checkpoint_interval_ms} ms",
+        "execution.checkpointing.dir": flink.checkpoint_directory(),
+        "execution.checkpointing.savepoint-dir": flink.savepoint_directory(),
+    }
+    command: Sequence[str] = [
+        str(flink.program("flink")),
+        *("run", "--target", "remote", "--detached"),
+        *(f"-D{name}={value}" for name, value in options.items()),
+        *(("--fromSavepoint", start) if start else ()),
+        *("--python", str(_PROGRAM)),
+    ]
+    environment = {
+        **os.environ,
+        **flink.environment(),
+        "TICKCAST_STACK__HOME": str(settings.home),
+        "TICKCAST_FLINK__PARALLELISM": str(settings.flink.parallelism),
+    }
+    log = settings.home / "logs" / "submit.log"
+    try:
+        answer = subprocess.run(
+            command,
+            env=environment,
+            cwd=PROJECT_ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=_SUBMIT_TIMEOUT_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise CommandError(f"`flink run` was not done after {_SUBMIT_TIMEOUT_S} s; see the JobManager's log") from error
+    log.write_text(answer.stdout, encoding="utf-8")
+    match = _JOB_ID.search(answer.stdout)
+    if match is None:
+        _refused(answer.stdout, log)
+    return match.group(1)
+
+
+def _refused(said: str, log: object) -> NoReturn:
+    reasons = _PYTHON_ERROR.findall(said) or [line for line in said.splitlines() if line.strip()] or ["it said nothing"]
+    raise CommandError(f"the job was not submitted: {reasons[-1]} (all that `flink run` said is in {log})")
+
+
+def _await_running(rest: FlinkRest, job_id: str) -> Job:
+    deadline = time.monotonic() + _RUNNING_TIMEOUT_S
+    while time.monotonic() < deadline:
+        job = next(job for job in rest.jobs() if job.id == job_id)
+        if job.ended:
+            raise CommandError(f"the job ended as {job.state} while starting: {rest.root_cause(job_id)}")
+        if set(rest.task_states(job_id)) == {"RUNNING"}:
+            return job
+        time.sleep(_POLL_S)
+    raise CommandError(
+        f"not every task of the job ran after {_RUNNING_TIMEOUT_S} s"
+        f" ({rest.root_cause(job_id) or 'no failure'}); see {rest.address}"
+    )
+
+
+def _running_job(rest: FlinkRest) -> Job:
+    for job in rest.jobs():
+        if job.name == JOB_NAME and not job.ended:
+            return job
+    raise CommandError(f"the job does not run on {rest.address}; start it with `tickcast submit`")
+
+
+def _require_slots(rest: FlinkRest, parallelism: int) -> None:
+    slots = rest.overview()["slots-total"]
+    if slots < parallelism:
+        raise CommandError(
+            f"{parallelism} parallel subtasks need as many task slots and the cluster has {slots}: set"
+            " TICKCAST_STACK__TASK_SLOTS, then `tickcast down` and `tickcast up`"
+        )
+
+
+def _tell_running(job: Job, start: str, settings: Settings, *, as_json: bool) -> None:
+    address = f"{settings.flink.rest_address}/#/job/running/{job.id}"
+    if as_json:
+        typer.echo(json.dumps({"job_id": job.id, "address": address, "started_from": start or None}))
+    else:
+        typer.echo(f"The job runs{f', from {start}' if start else ''}: {address}")
+
+
+def _tell_savepoint(path: str, *, as_json: bool) -> None:
+    typer.echo(json.dumps({"savepoint": path}) if as_json else f"Savepoint: {path}")

@@ -1,0 +1,188 @@
+"""The whole local stack: which components it has, and what is done to all of them."""
+
+from __future__ import annotations
+
+import fcntl
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import redis
+from psycopg.conninfo import conninfo_to_dict
+
+from console.errors import CommandError
+from console.flink_rest import FlinkRest
+from console.stack.component import Component, Health
+from console.stack.external import ExternalServer
+from console.stack.flink import FlinkCluster, cluster_health
+from console.stack.jars import fetched, jars
+from console.stack.kafka import KafkaBroker, broker_health
+from console.stack.ports import answers, is_loopback, require_free
+from console.stack.postgres import PostgresServer
+from console.stack.redis import RedisServer
+from console.stack.requirements import requirements
+from console.stack.service import Service
+from console.stack.topics import create_topics
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from jobs.settings import Settings
+
+
+class Stack:
+    """Kafka, Flink, Redis and PostgreSQL, and the two services that carry results into the latter.
+
+    A server listens where the settings point if that is loopback; a setting that points elsewhere
+    names a server that is only looked at.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self.servers: list[Component] = [_kafka(settings), _flink(settings), _redis(settings), _postgres(settings)]
+        redis_server, postgres_server = self.servers[2:]
+        self.services: list[Component] = [
+            Service(settings.home, "view", redis_server.address),
+            Service(settings.home, "history", postgres_server.address),
+        ]
+
+    @property
+    def components(self) -> list[Component]:
+        """Servers, then services: the order of their start."""
+        return [*self.servers, *self.services]
+
+    def up(self, say: Callable[[str], None]) -> None:
+        """Start what does not run, and create the topics that are missing.
+
+        Args:
+            say: Told, line by line, what has been done.
+
+        Raises:
+            CommandError: Something the machine lacks, a port that is taken, a component that does not start.
+        """
+        home = self._settings.home
+        for requirement in requirements(home):
+            if not requirement.met:
+                raise CommandError(requirement.detail)
+        with _alone(self._settings):
+            for component in self.components:
+                self._require_room(component)
+            if not fetched():
+                say("fetching the jars of Kafka and of Flink's Kafka connector")
+                jars("broker")
+                jars("connector")
+            _start_all(self.servers, say)
+            if created := create_topics(self._settings):
+                say(f"topics    created {', '.join(created)}")
+            _start_all(self.services, say)
+
+    def down(self, *, purge: bool) -> None:
+        """Stop everything that this stack has started.
+
+        Args:
+            purge: Also remove all data, checkpoints and logs.
+        """
+        with _alone(self._settings):
+            for component in reversed(self.components):
+                component.stop()
+            if purge:
+                self._purge()
+
+    def health(self) -> dict[str, Health]:
+        """Health of every component, all asked at once."""
+        with ThreadPoolExecutor(len(self.components)) as pool:
+            answers_ = pool.map(lambda component: component.healthy(), self.components)
+            return {component.name: health for component, health in zip(self.components, answers_, strict=True)}
+
+    @staticmethod
+    def _require_room(component: Component) -> None:
+        if any(process.pid is not None for process in component.processes()):
+            return
+        for process in component.processes():
+            process.clear_leftovers()
+        for port in component.ports():
+            require_free(component.name, port)
+
+    def _purge(self) -> None:
+        home = self._settings.home
+        for name in ("checkpoints", "flink", "kafka", "logs", "postgres", "redis", "run"):
+            place = home / name
+            if place.is_symlink():
+                # PostgreSQL's data, when root's home is out of its user's reach.
+                shutil.rmtree(place.resolve(), ignore_errors=True)
+                place.unlink()
+            else:
+                shutil.rmtree(place, ignore_errors=True)
+        (home / "job.json").unlink(missing_ok=True)
+
+
+def _kafka(settings: Settings) -> Component:
+    host = settings.kafka.bootstrap_servers.rpartition(":")[0]
+    if "," not in host and is_loopback(host):
+        return KafkaBroker(settings.home, settings.kafka)
+    return ExternalServer("kafka", settings.kafka.bootstrap_servers, lambda: broker_health(settings.kafka))
+
+
+def _flink(settings: Settings) -> Component:
+    address = settings.flink.rest_address
+    if is_loopback(str(urlsplit(address).hostname)):
+        return FlinkCluster(settings)
+    return ExternalServer("flink", address, lambda: cluster_health(FlinkRest(address)))
+
+
+def _redis(settings: Settings) -> Component:
+    url = urlsplit(settings.redis.url.get_secret_value())
+    host, port = url.hostname or "127.0.0.1", url.port or 6379
+    if is_loopback(host):
+        return RedisServer(settings.home, port, url.password or "")
+    return ExternalServer("redis", f"{url.scheme}://{host}:{port}", lambda: _redis_health(settings))
+
+
+def _postgres(settings: Settings) -> Component:
+    parameters = conninfo_to_dict(settings.postgres.dsn.get_secret_value())
+    host, port = str(parameters.get("host") or "127.0.0.1"), int(parameters.get("port") or 5432)
+    if is_loopback(host):
+        return PostgresServer(settings.home, port)
+    return ExternalServer("postgres", f"postgresql://{host}:{port}", lambda: _postgres_health(host, port))
+
+
+def _redis_health(settings: Settings) -> Health:
+    client = redis.Redis.from_url(settings.redis.url.get_secret_value(), socket_timeout=3, socket_connect_timeout=3)
+    try:
+        client.ping()
+    except redis.RedisError as error:
+        return Health(healthy=False, detail=str(error))
+    finally:
+        client.close()
+    return Health(healthy=True, detail="answers")
+
+
+def _postgres_health(host: str, port: int) -> Health:
+    there = answers(host, port)
+    return Health(healthy=there, detail="accepts connections" if there else "nobody accepts connections there")
+
+
+def _start_all(components: list[Component], say: Callable[[str], None]) -> None:
+    def start(component: Component) -> None:
+        component.start()
+        say(f"{component.name:<9} {component.address}")
+
+    with ThreadPoolExecutor(len(components)) as pool:
+        for outcome in [pool.submit(start, component) for component in components]:
+            outcome.result()
+
+
+@contextmanager
+def _alone(settings: Settings) -> Iterator[None]:
+    """Keep a second ``up`` or ``down`` of the same stack out."""
+    settings.home.mkdir(parents=True, exist_ok=True)
+    with (settings.home / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise CommandError(
+                f"another `tickcast up` or `tickcast down` is at work in {settings.home}; wait until it is done"
+            ) from error
+        yield
