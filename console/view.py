@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from pydantic import SecretStr
     from redis.client import Pipeline
 
+TOPICS = (Topic.PREDICTIONS, Topic.BARS)
 LATEST_KEY = "tickcast:latest:{symbol}"
 STREAM_KEY = "tickcast:predictions"
 VIEW_KEY = "tickcast:view"
@@ -259,7 +260,7 @@ def run_view(settings: Settings, stop: threading.Event, *, until_end: bool = Fal
     store = RedisView(settings.redis.url, settings.redis.stream_length, topic_name(Topic.PREDICTIONS, settings.kafka))
     return follow_topics(
         settings.kafka,
-        (Topic.PREDICTIONS, Topic.BARS),
+        TOPICS,
         store,
         isolation="read_uncommitted",
         stop=stop,

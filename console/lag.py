@@ -1,0 +1,175 @@
+"""``tickcast lag``: how far the job is behind the ticks, and the Redis view and the history behind the job."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Annotated, NamedTuple
+
+import orjson
+import typer
+from kafka.admin import OffsetSpec
+from kafka.errors import KafkaError
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from console.history import PostgresHistory
+from console.history_schema import TABLES
+from console.kafka_io import consumer_group, open_admin, open_consumer, poll, unreachable
+from console.view import TOPICS, RedisView
+from jobs.settings import Settings
+from jobs.topics import Topic
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from kafka import KafkaConsumer, TopicPartition
+
+    from console.kafka_io import Isolation
+    from jobs.settings import KafkaSettings
+
+_READ_TIMEOUT_S = 10
+
+
+class _Reader(NamedTuple):
+    name: str
+    topics: tuple[Topic, ...]
+    isolation: Isolation
+
+
+_READERS = (
+    _Reader("job", (Topic.TICKS,), "read_committed"),
+    _Reader(RedisView.name, TOPICS, "read_uncommitted"),
+    _Reader(PostgresHistory.name, tuple(TABLES), "read_committed"),
+)
+
+
+class PartitionLag(NamedTuple):
+    """How far one reader is in one partition."""
+
+    reader: str
+    topic: str
+    partition: int
+    position: int | None
+    """Offset of the next record to read; None if the reader never said how far it is."""
+    end: int
+    """Offset after the last record that the reader may see."""
+    lag: int
+    """Offsets between the two; a transaction's marker takes one too."""
+    behind_s: float | None
+    """Record time from the first unread record to the newest, in seconds: trade time for ticks.
+    None if the first unread record could not be read."""
+
+
+def partition_lags(kafka: KafkaSettings) -> list[PartitionLag]:
+    """How far every reader is in every partition it reads.
+
+    Raises:
+        CommandError: No broker answers, or a topic does not exist.
+    """
+    try:
+        return [lag for reader in _READERS for lag in _lags(kafka, reader)]
+    except KafkaError as error:
+        raise unreachable(kafka, error) from error
+
+
+def _lags(kafka: KafkaSettings, reader: _Reader) -> list[PartitionLag]:
+    group = consumer_group(reader.name, kafka)
+    consumer = open_consumer(kafka, reader.topics, isolation=reader.isolation, group=group, max_records=1)
+    try:
+        partitions = sorted(consumer.assignment())
+        ends = consumer.end_offsets(partitions)
+        beginnings = consumer.beginning_offsets(partitions)
+        positions = {partition: consumer.committed(partition) for partition in partitions}
+        # What lies before the beginning was deleted; nobody can be behind by it.
+        unread_from = {
+            partition: beginnings[partition] if position is None else max(position, beginnings[partition])
+            for partition, position in positions.items()
+        }
+        lags = {partition: max(0, ends[partition] - unread_from[partition]) for partition in partitions}
+        behind = _behind(
+            kafka, consumer, {partition: unread_from[partition] for partition in partitions if lags[partition]}
+        )
+    finally:
+        consumer.close()
+    return [
+        PartitionLag(
+            reader=reader.name,
+            topic=partition.topic,
+            partition=partition.partition,
+            position=positions[partition],
+            end=ends[partition],
+            lag=lags[partition],
+            behind_s=behind.get(partition) if lags[partition] else 0.0,
+        )
+        for partition in partitions
+    ]
+
+
+def _behind(
+    kafka: KafkaSettings, consumer: KafkaConsumer, unread_from: Mapping[TopicPartition, int]
+) -> dict[TopicPartition, float]:
+    """Seconds of record time from the first unread record to the newest, where there is an unread record."""
+    if not unread_from:
+        return {}
+    admin = open_admin(kafka)
+    try:
+        newest = admin.list_partition_offsets(dict.fromkeys(unread_from, OffsetSpec.MAX_TIMESTAMP))
+    finally:
+        admin.close()
+    consumer.assign(list(unread_from))
+    for partition, offset in unread_from.items():
+        consumer.seek(partition, offset)
+    behind: dict[TopicPartition, float] = {}
+    deadline = time.monotonic() + _READ_TIMEOUT_S
+    ends = consumer.end_offsets(list(unread_from))
+    waiting = set(unread_from)
+    while waiting and time.monotonic() < deadline:
+        for record in poll(consumer, timeout_ms=100):
+            partition = next(p for p in waiting if (p.topic, p.partition) == (record.topic, record.partition))
+            behind[partition] = max(0.0, (newest[partition].timestamp - record.timestamp) / 1000)
+            consumer.pause(partition)
+        # Only markers or aborted records may be left: then the position comes to the end without a record.
+        waiting = {p for p in waiting if p not in behind and consumer.position(p) < ends[p]}
+    return behind
+
+
+def lag(
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object for machines.")] = False,
+) -> None:
+    """Say how far the job is behind the ticks, and the Redis view and the history behind the job."""
+    lags = partition_lags(Settings().kafka)
+    if as_json:
+        typer.echo(orjson.dumps({"readers": _by_reader(lags)}))
+        return
+    table = Table(
+        "reader", "topic", "partition", "position", "end", "lag", "behind", box=box.SIMPLE_HEAD, pad_edge=False
+    )
+    for column in table.columns[2:]:
+        column.justify = "right"
+    for one in lags:
+        table.add_row(
+            one.reader,
+            one.topic,
+            str(one.partition),
+            "-" if one.position is None else f"{one.position:,}",
+            f"{one.end:,}",
+            f"{one.lag:,}",
+            "-" if one.behind_s is None else f"{one.behind_s:,.1f} s",
+        )
+    Console().print(table)
+
+
+def _by_reader(lags: list[PartitionLag]) -> dict[str, dict[str, object]]:
+    return {
+        reader.name: {
+            "lag": sum(one.lag for one in lags if one.reader == reader.name),
+            "behind_s": max((one.behind_s or 0.0 for one in lags if one.reader == reader.name), default=0.0),
+            "partitions": [
+                {name: value for name, value in one._asdict().items() if name != "reader"}
+                for one in lags
+                if one.reader == reader.name
+            ],
+        }
+        for reader in _READERS
+    }
