@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from udfs.artifact import CLASSES
+from udfs.manifest import CLASSES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -9,7 +9,7 @@ import numpy as np
 import xgboost
 from scipy.optimize import minimize_scalar
 
-from udfs.artifact import CLASSES, Scaler
+from udfs.manifest import CLASSES, Scaler
 from udfs.scorer import probabilities
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from udfs.artifact import CLASSES
+from udfs.manifest import CLASSES
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -29,7 +29,7 @@ def label_moves(
         prices: Price of each trade, in rupees.
 
     Returns:
-        Index into :data:`udfs.artifact.CLASSES` of each trade, shape (trades,).
+        Index into :data:`udfs.manifest.CLASSES` of each trade, shape (trades,).
     """
     if not len(symbols):
         return np.empty(0, dtype=np.int8)

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.stats import rankdata
 
 from training.labels import DOWN, FLAT, UP
-from udfs.artifact import CLASSES
+from udfs.manifest import CLASSES
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -27,7 +27,7 @@ def measure(probabilities: npt.NDArray[np.float32], labels: Labels) -> dict[str,
     """All measures of three-class probabilities.
 
     Args:
-        probabilities: Shape (trades, 3), in the order of :data:`udfs.artifact.CLASSES`.
+        probabilities: Shape (trades, 3), in the order of :data:`udfs.manifest.CLASSES`.
         labels: Index of the class that came, shape (trades,).
 
     Returns:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
+from training.days import DataError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -16,12 +18,10 @@ def split_days(days: Sequence[_Day]) -> tuple[Sequence[_Day], Sequence[_Day]]:
     """Cuts days, in order of time, into those of the fit and the later ones for tuning.
 
     Raises:
-        ValueError: If there are fewer than two days.
+        DataError: If there are fewer than two days.
     """
     if len(days) < 2:  # noqa: PLR2004 - one of each kind
-        raise ValueError(
-            f"training needs at least two days, one to grow trees and a later one to tune; got {len(days)}"
-        )
+        raise DataError(f"training needs at least two days, one to grow trees and a later one to tune; got {len(days)}")
     tuning = max(1, round(len(days) / _TUNING_SHARE))
     return days[:-tuning], days[-tuning:]
 
@@ -33,11 +33,11 @@ def walk_forward(days: Sequence[_Day], folds: int) -> Iterator[tuple[Sequence[_D
     which takes the rest. Each part but the first is tested once, with all parts before it seen.
 
     Raises:
-        ValueError: If the first step would have fewer than two days to train on.
+        DataError: If the first step would have fewer than two days to train on.
     """
     length = len(days) // (folds + 1)
     first = len(days) - folds * length
     if not length or first < 2:  # noqa: PLR2004 - what split_days needs
-        raise ValueError(f"{len(days)} days are too few for a walk forward of {folds} steps")
+        raise DataError(f"{len(days)} days are too few for a walk forward of {folds} steps")
     for start in range(first, len(days), length):
         yield days[:start], days[start : start + length]

@@ -11,7 +11,8 @@ from training.drift import drift_baseline
 from training.evaluate import evaluate, score_day
 from training.fit import FitSettings, fit
 from training.split import split_days, walk_forward
-from udfs.artifact import CLASSES, Artifact, Calibration, Manifest, TrainingWindow
+from udfs.artifact import Artifact
+from udfs.manifest import CLASSES, Calibration, Manifest, TrainingWindow
 from udfs.scorer import Scorer
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def train(
         The version, not yet written.
 
     Raises:
-        ValueError: If there are fewer than two days.
+        DataError: If there are fewer than two days.
     """
     fit_days, tuning_days = split_days(days)
     fitted = fit(fit_days, tuning_days, settings, on_round)
@@ -104,7 +105,7 @@ def measure_walk_forward(
         seen, and under `seen` the last day it has.
 
     Raises:
-        ValueError: If there are too few days.
+        DataError: If there are too few days.
     """
     for seen, unseen in walk_forward(days, folds):
         artifact = train(seen, features, "fold", settings)

@@ -12,20 +12,13 @@ import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TypeVar
 
-import numpy as np
 import orjson
 import xgboost
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
-if TYPE_CHECKING:
-    from datetime import date
-
-    import numpy.typing as npt
-
-CLASSES = ("up", "flat", "down")
-"""What a price can do within its minute, in the order of the model's classes and of every probability row."""
+from udfs.manifest import CLASSES, Document, FileEntry, Manifest, Scaler
 
 MODEL_FILE = "model.ubj"
 SCALER_FILE = "scaler.json"
@@ -39,95 +32,7 @@ class ArtifactError(Exception):
     """A model version that must not score; the text is one sentence that says why and what to do."""
 
 
-class _Document(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-_D = TypeVar("_D", bound=_Document)
-
-
-class Scaler(_Document):
-    """Standard scaling, feature by feature: (x - mean) / scale; a missing value (NaN) stays missing.
-
-    Attributes:
-        mean: Mean of each feature over the days of the fit, in the feature's unit.
-        scale: Standard deviation of each feature over them; 1 for a feature that never varied.
-    """
-
-    mean: tuple[float, ...]
-    scale: tuple[float, ...]
-
-    def transform(self, block: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Scales a block of float32 rows, shape (rows, features), into a new block of the same shape."""
-        scaled: npt.NDArray[np.float32] = np.subtract(block, np.array(self.mean, dtype=np.float32))
-        return np.divide(scaled, np.array(self.scale, dtype=np.float32), out=scaled)
-
-
-class TrainingWindow(_Document):
-    """The days a version has seen, as ISO dates.
-
-    Attributes:
-        first_day: Earliest day seen.
-        last_day: Latest day seen, be it for the trees, for early stopping or for calibration.
-        fit_days: Days the trees were grown on.
-        tuning_days: Later days that stopped the growing and set the temperature.
-        trades: Number of trades of all those days.
-    """
-
-    first_day: str
-    last_day: str
-    fit_days: tuple[str, ...]
-    tuning_days: tuple[str, ...]
-    trades: int
-
-    def contains(self, day: date) -> bool:
-        """Whether a day lies between the first and the last day seen."""
-        return self.first_day <= day.isoformat() <= self.last_day
-
-
-class Calibration(_Document):
-    """Temperature scaling of the margins (Guo et al., "On calibration of modern neural networks", 2017)."""
-
-    temperature: float = Field(gt=0)
-
-
-class FileEntry(_Document):
-    """What a file of the version must be."""
-
-    sha256: str
-    bytes: int
-
-
-class Manifest(_Document):
-    """All that is said about a version.
-
-    Attributes:
-        version: The version's name.
-        created: When it was written.
-        files: Name of each other file, with its hash and size.
-        feature_names: The features in the order of the model's columns.
-        feature_schema: Hash of the features' names and definitions.
-        classes: The order of the probabilities.
-        training_window: The days it has seen.
-        calibration: How margins become probabilities.
-        parameters: The trees' hyperparameters, the random seed among them.
-        metrics: Measures on the tuning days.
-        drift_baseline: How features and probabilities were distributed, to compare the live ones with.
-        git_revision: Revision of the code that trained it, where known.
-    """
-
-    version: str
-    created: AwareDatetime
-    files: dict[str, FileEntry]
-    feature_names: tuple[str, ...]
-    feature_schema: str
-    classes: tuple[str, ...]
-    training_window: TrainingWindow
-    calibration: Calibration
-    parameters: dict[str, Any]
-    metrics: dict[str, Any]
-    drift_baseline: dict[str, Any]
-    git_revision: str | None = None
+_D = TypeVar("_D", bound=Document)
 
 
 @dataclass(frozen=True)
@@ -154,9 +59,7 @@ def write_artifact(directory: Path, booster: xgboost.Booster, scaler: Scaler, ma
     Raises:
         ArtifactError: If the name is no good or taken.
     """
-    target = _folder(directory, manifest.version)
-    if target.exists():
-        raise ArtifactError(f"the model version {manifest.version!r} exists already; choose another name")
+    target = require_new(directory, manifest.version)
     directory.mkdir(parents=True, exist_ok=True)
     draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=directory))
     try:
@@ -170,6 +73,18 @@ def write_artifact(directory: Path, booster: xgboost.Booster, scaler: Scaler, ma
     finally:
         shutil.rmtree(draft, ignore_errors=True)
     return target
+
+
+def require_new(directory: Path, version: str) -> Path:
+    """The folder of a version that is still to be written.
+
+    Raises:
+        ArtifactError: If the name is no good or taken.
+    """
+    folder = _folder(directory, version)
+    if folder.exists():
+        raise ArtifactError(f"the model version {version!r} exists already; choose another name")
+    return folder
 
 
 def load_artifact(directory: Path, version: str, expected_schema: str) -> Artifact:
@@ -266,7 +181,7 @@ def _folder(directory: Path, version: str) -> Path:
     return directory / version
 
 
-def _json(document: _Document) -> bytes:
+def _json(document: Document) -> bytes:
     return orjson.dumps(document.model_dump(mode="json"), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
 
 

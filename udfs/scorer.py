@@ -41,7 +41,7 @@ class Scorer:
             block: Unscaled features, shape (rows, features), float32; NaN is a missing value.
 
         Returns:
-            Shape (rows, 3), in the order of :data:`udfs.artifact.CLASSES`; each row sums to 1 up to rounding.
+            Shape (rows, 3), in the order of :data:`udfs.manifest.CLASSES`; each row sums to 1 up to rounding.
 
         Raises:
             ValueError: If the block has another shape or type.

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from training.labels import HORIZON_MS, label_moves
-from udfs.artifact import CLASSES
+from udfs.manifest import CLASSES
 
 trades = st.lists(
     st.tuples(st.integers(0, 3), st.integers(0, 200_000), st.sampled_from([99.9, 100.0, 100.1])), max_size=60

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 
 from training.labels import label_moves
-from udfs.artifact import CLASSES
+from udfs.manifest import CLASSES
 
 OPEN = 1_719_897_300_000
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from training.days import DataError
 from training.split import split_days, walk_forward
 
 
@@ -15,7 +16,7 @@ def test_of_two_days_the_second_tunes() -> None:
 
 
 def test_one_day_is_too_few_to_train() -> None:
-    with pytest.raises(ValueError, match="at least two days"):
+    with pytest.raises(DataError, match="at least two days"):
         split_days(["monday"])
 
 
@@ -29,5 +30,5 @@ def test_a_walk_forward_tests_every_part_but_the_first_on_days_before_it() -> No
 
 
 def test_a_walk_forward_of_more_steps_than_days_is_refused() -> None:
-    with pytest.raises(ValueError, match="3 days are too few for a walk forward of 3 steps"):
+    with pytest.raises(DataError, match="3 days are too few for a walk forward of 3 steps"):
         list(walk_forward(range(3), 3))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import xgboost
 
-from udfs.artifact import CLASSES, Calibration, Manifest, Scaler, TrainingWindow
+from udfs.manifest import CLASSES, Calibration, Manifest, Scaler, TrainingWindow
 
 FEATURES = 7
 

@@ -9,16 +9,8 @@ import numpy as np
 import pytest
 import xgboost
 
-from udfs.artifact import (
-    ArtifactError,
-    Manifest,
-    Scaler,
-    activate,
-    active_version,
-    load_artifact,
-    versions,
-    write_artifact,
-)
+from udfs.artifact import ArtifactError, activate, active_version, load_artifact, versions, write_artifact
+from udfs.manifest import Manifest, Scaler
 
 if TYPE_CHECKING:
     from pathlib import Path

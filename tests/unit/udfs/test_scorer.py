@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from udfs.artifact import Artifact, Calibration, Manifest, Scaler
+from udfs.artifact import Artifact
+from udfs.manifest import Calibration, Manifest, Scaler
 from udfs.scorer import Scorer, probabilities
 
 if TYPE_CHECKING:

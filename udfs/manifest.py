@@ -1,0 +1,106 @@
+"""What is written beside a model's trees: the scaling of its features and all that is said about the version."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+if TYPE_CHECKING:
+    from datetime import date
+
+    import numpy.typing as npt
+
+CLASSES = ("up", "flat", "down")
+"""What a price can do within its minute, in the order of the model's classes and of every probability row."""
+
+
+class Document(BaseModel):
+    """A JSON file of a version; unknown fields are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Scaler(Document):
+    """Standard scaling, feature by feature: (x - mean) / scale; a missing value (NaN) stays missing.
+
+    Attributes:
+        mean: Mean of each feature over the days of the fit, in the feature's unit.
+        scale: Standard deviation of each feature over them; 1 for a feature that never varied.
+    """
+
+    mean: tuple[float, ...]
+    scale: tuple[float, ...]
+
+    def transform(self, block: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Scales a block of float32 rows, shape (rows, features), into a new block of the same shape."""
+        scaled: npt.NDArray[np.float32] = np.subtract(block, np.array(self.mean, dtype=np.float32))
+        return np.divide(scaled, np.array(self.scale, dtype=np.float32), out=scaled)
+
+
+class TrainingWindow(Document):
+    """The days a version has seen, as ISO dates.
+
+    Attributes:
+        first_day: Earliest day seen.
+        last_day: Latest day seen, be it for the trees, for early stopping or for calibration.
+        fit_days: Days the trees were grown on.
+        tuning_days: Later days that stopped the growing and set the temperature.
+        trades: Number of trades of all those days.
+    """
+
+    first_day: str
+    last_day: str
+    fit_days: tuple[str, ...]
+    tuning_days: tuple[str, ...]
+    trades: int
+
+    def contains(self, day: date) -> bool:
+        """Whether a day lies between the first and the last day seen."""
+        return self.first_day <= day.isoformat() <= self.last_day
+
+
+class Calibration(Document):
+    """Temperature scaling of the margins (Guo et al., "On calibration of modern neural networks", 2017)."""
+
+    temperature: float = Field(gt=0)
+
+
+class FileEntry(Document):
+    """What a file of the version must be."""
+
+    sha256: str
+    bytes: int
+
+
+class Manifest(Document):
+    """All that is said about a version.
+
+    Attributes:
+        version: The version's name.
+        created: When it was written.
+        files: Name of each other file, with its hash and size.
+        feature_names: The features in the order of the model's columns.
+        feature_schema: Hash of the features' names and definitions.
+        classes: The order of the probabilities.
+        training_window: The days it has seen.
+        calibration: How margins become probabilities.
+        parameters: The trees' hyperparameters, the random seed among them.
+        metrics: Measures on the tuning days.
+        drift_baseline: How features and probabilities were distributed, to compare the live ones with.
+        git_revision: Revision of the code that trained it, where known.
+    """
+
+    version: str
+    created: AwareDatetime
+    files: dict[str, FileEntry]
+    feature_names: tuple[str, ...]
+    feature_schema: str
+    classes: tuple[str, ...]
+    training_window: TrainingWindow
+    calibration: Calibration
+    parameters: dict[str, Any]
+    metrics: dict[str, Any]
+    drift_baseline: dict[str, Any]
+    git_revision: str | None = None
