@@ -9,6 +9,7 @@ import typer
 
 from console.job import job_health
 from console.stack.component import Health
+from console.stack.jars import fetch_all
 from console.stack.requirements import requirements
 from console.stack.stack import Stack
 from jobs.settings import Settings
@@ -41,8 +42,13 @@ def status(as_json: _JsonOption = False) -> None:
         raise typer.Exit(1)
 
 
-def doctor(as_json: _JsonOption = False) -> None:
+def doctor(
+    fetch: Annotated[bool, typer.Option("--fetch", help="First fetch the jars that are not here yet.")] = False,
+    as_json: _JsonOption = False,
+) -> None:
     """Say what this machine lacks for the local stack, and the remedy."""
+    if fetch:
+        fetch_all()
     found = requirements(Settings().home)
     if as_json:
         checks = {name: {"met": met, "detail": detail} for name, met, detail in found}

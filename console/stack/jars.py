@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import tempfile
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from console.errors import CommandError
 
@@ -45,7 +45,13 @@ def jars(jar_set: JarSet) -> list[Path]:
 
 def fetched() -> bool:
     """Whether this machine already has every set."""
-    return all((cache_folder() / jar_set).is_dir() for jar_set in ("broker", "connector"))
+    return all((cache_folder() / jar_set).is_dir() for jar_set in get_args(JarSet))
+
+
+def fetch_all() -> None:
+    """Fetch every set that this machine does not have yet; raises CommandError like :func:`jars`."""
+    for jar_set in get_args(JarSet):
+        jars(jar_set)
 
 
 def cache_folder() -> Path:

@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from functools import cache
 from pathlib import Path
 
@@ -55,3 +56,11 @@ def _major_version(java: Path) -> int | None:
         return None
     match = re.search(r'version "(\d+)', answer.stderr)
     return int(match.group(1)) if match else None
+
+
+if __name__ == "__main__":
+    # `make setup` asks before it installs anything.
+    try:
+        java_home()
+    except CommandError as error:
+        sys.exit(str(error))

@@ -17,7 +17,7 @@ from console.flink_rest import FlinkRest
 from console.stack.component import Component, Health
 from console.stack.external import ExternalServer
 from console.stack.flink import FlinkCluster, cluster_health
-from console.stack.jars import fetched, jars
+from console.stack.jars import fetch_all, fetched
 from console.stack.kafka import KafkaBroker, broker_health
 from console.stack.ports import answers, is_loopback, require_free
 from console.stack.postgres import PostgresServer
@@ -71,8 +71,7 @@ class Stack:
                 self._require_room(component)
             if not fetched():
                 say("fetching the jars of Kafka and of Flink's Kafka connector")
-                jars("broker")
-                jars("connector")
+                fetch_all()
             _start_all(self.servers, say)
             if created := create_topics(self._settings):
                 say(f"topics    created {', '.join(created)}")
