@@ -169,7 +169,8 @@ def _partition_of(key: bytes, partitions: int) -> int:
 
 
 def _open_producer(client_config: Mapping[str, Any], topic: str) -> Any:
-    brokers = client_config.get("bootstrap_servers")
+    brokers = client_config["bootstrap_servers"]
+    shown = brokers if isinstance(brokers, str) else ",".join(brokers)
     try:
         producer = KafkaProducer(
             **client_config,
@@ -185,7 +186,7 @@ def _open_producer(client_config: Mapping[str, Any], topic: str) -> Any:
         )
     except KafkaError as error:
         raise FeedError(
-            f"no Kafka broker answers at {brokers}: {_sentence(error)}; start it with 'tickcast up'"
+            f"no Kafka broker answers at {shown}: {type(error).__name__}; 'tickcast up' starts one"
         ) from None
     try:
         known = producer.partitions_for(topic)
@@ -193,7 +194,7 @@ def _open_producer(client_config: Mapping[str, Any], topic: str) -> Any:
         known = None
     if not known:
         producer.close(timeout=0)
-        raise FeedError(f"the topic {topic} does not exist at {brokers}; 'tickcast up' creates it")
+        raise FeedError(f"the topic {topic} does not exist at {shown}; 'tickcast up' creates it")
     return producer
 
 

@@ -8,13 +8,14 @@ from itertools import repeat
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import pandas as pd
 
 from feeds.source import BadRow
 from state.tick import Tick
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    import pandas as pd
 
 EXCHANGE_ZONE = timezone(timedelta(hours=5, minutes=45), "NPT")
 """Zone of the times in a floorsheet, which carry none, and of the days that a filter names.
