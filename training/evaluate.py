@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from training.examples import DayExamples
     from udfs.artifact import Artifact
 
-SIGN_BASELINES = {"last_move_sign": "last_move_sign", "market_breadth_sign": "market_breadth"}
+SIGN_BASELINES = {"last_move_sign": "last_move", "market_breadth_sign": "breadth_60s"}
 """Baselines that forecast the direction by the sign of one feature: name and that feature."""
 
 _BLOCK_ROWS = 8192

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from state.outcomes import HORIZON_MS
 from udfs.manifest import CLASSES
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-HORIZON_MS = 60_000
 UP, FLAT, DOWN = (CLASSES.index(name) for name in ("up", "flat", "down"))
 
 

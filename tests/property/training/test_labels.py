@@ -4,7 +4,9 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.labels import HORIZON_MS, label_moves
+from state.outcomes import HORIZON_MS, OutcomeBook
+from state.window import PRICE_UNITS
+from training.labels import label_moves
 from udfs.manifest import CLASSES
 
 trades = st.lists(
@@ -23,3 +25,14 @@ def test_labels_equal_a_search_through_every_later_trade(rows: list[tuple[int, i
     columns = list(zip(*rows, strict=True)) or [(), (), ()]
     labels = label_moves(*(np.array(column, kind) for column, kind in zip(columns, "qqd", strict=True)))
     assert [CLASSES[label] for label in labels] == expected
+
+
+@given(trades)
+def test_labels_equal_what_the_job_realises(rows: list[tuple[int, int, float]]) -> None:
+    books = {symbol: OutcomeBook() for symbol, _, _ in rows}
+    for offset, (symbol, time, price) in enumerate(rows):
+        books[symbol].add(time, round(price * PRICE_UNITS), 0, offset)
+    realised = {outcome.offset: outcome.direction for book in books.values() for outcome in book.settle(10**9)}
+    columns = list(zip(*rows, strict=True)) or [(), (), ()]
+    labels = label_moves(*(np.array(column, kind) for column, kind in zip(columns, "qqd", strict=True)))
+    assert [CLASSES[label] for label in labels] == [realised[offset] for offset in range(len(rows))]
