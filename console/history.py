@@ -42,8 +42,8 @@ _TCP_TIMEOUT_MS = 30_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MISFITS = (psycopg.DataError, psycopg.IntegrityError)
 _OUTAGES = (psycopg.OperationalError, psycopg.InterfaceError, psycopg.InternalError)
-_PASSING_REFUSALS = ("starting up", "shutting down", "recovery", "too many", "remaining connection slots")
-"""Words in a server's refusal to log on that say: try again."""
+_LASTING_REFUSALS = ("authentication failed", "no password supplied", "pg_hba.conf", "does not exist")
+"""Words in a server's refusal to log on that waiting will not change; a code for it does not reach the client."""
 
 
 class PostgresHistory:
@@ -80,7 +80,7 @@ class PostgresHistory:
             ) from error
         except psycopg.OperationalError as error:
             reason = _sentence(error)
-            if "FATAL:" in reason and not any(words in reason for words in _PASSING_REFUSALS):
+            if any(words in reason for words in _LASTING_REFUSALS):
                 raise CommandError(
                     f"PostgreSQL refuses the log-on ({reason}); correct TICKCAST_POSTGRES__DSN"
                 ) from error

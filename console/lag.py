@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import orjson
 import typer
-from kafka.admin import OffsetSpec
 from kafka.errors import KafkaError
 from rich import box
 from rich.console import Console
@@ -15,7 +14,7 @@ from rich.table import Table
 
 from console.history import PostgresHistory
 from console.history_schema import TABLES
-from console.kafka_io import consumer_group, open_admin, open_consumer, poll, unreachable
+from console.kafka_io import consumer_group, open_consumer, unreachable
 from console.view import TOPICS, RedisView
 from jobs.settings import Settings
 from jobs.topics import Topic
@@ -29,6 +28,8 @@ if TYPE_CHECKING:
     from jobs.settings import KafkaSettings
 
 _READ_TIMEOUT_S = 10
+_NEAR_END = 100
+"""The newest record is looked for among this many offsets before the end."""
 
 
 class _Reader(NamedTuple):
@@ -58,7 +59,7 @@ class PartitionLag(NamedTuple):
     """Offsets between the two; a transaction's marker takes one too."""
     behind_s: float | None
     """Record time from the first unread record to the newest, in seconds: trade time for ticks.
-    None if the first unread record could not be read."""
+    None where no unread record could be read, such as under a transaction that was aborted."""
 
 
 def partition_lags(kafka: KafkaSettings) -> list[PartitionLag]:
@@ -75,7 +76,7 @@ def partition_lags(kafka: KafkaSettings) -> list[PartitionLag]:
 
 def _lags(kafka: KafkaSettings, reader: _Reader) -> list[PartitionLag]:
     group = consumer_group(reader.name, kafka)
-    consumer = open_consumer(kafka, reader.topics, isolation=reader.isolation, group=group, max_records=1)
+    consumer = open_consumer(kafka, reader.topics, isolation=reader.isolation, group=group, max_records=_NEAR_END)
     try:
         partitions = sorted(consumer.assignment())
         ends = consumer.end_offsets(partitions)
@@ -87,9 +88,8 @@ def _lags(kafka: KafkaSettings, reader: _Reader) -> list[PartitionLag]:
             for partition, position in positions.items()
         }
         lags = {partition: max(0, ends[partition] - unread_from[partition]) for partition in partitions}
-        behind = _behind(
-            kafka, consumer, {partition: unread_from[partition] for partition in partitions if lags[partition]}
-        )
+        unread = {partition: offset for partition, offset in unread_from.items() if lags[partition]}
+        behind = _behind(consumer, unread, ends) if unread else {}
     finally:
         consumer.close()
     return [
@@ -107,31 +107,39 @@ def _lags(kafka: KafkaSettings, reader: _Reader) -> list[PartitionLag]:
 
 
 def _behind(
-    kafka: KafkaSettings, consumer: KafkaConsumer, unread_from: Mapping[TopicPartition, int]
+    consumer: KafkaConsumer, unread_from: Mapping[TopicPartition, int], ends: Mapping[TopicPartition, int]
 ) -> dict[TopicPartition, float]:
-    """Seconds of record time from the first unread record to the newest, where there is an unread record."""
-    if not unread_from:
-        return {}
-    admin = open_admin(kafka)
-    try:
-        newest = admin.list_partition_offsets(dict.fromkeys(unread_from, OffsetSpec.MAX_TIMESTAMP))
-    finally:
-        admin.close()
-    consumer.assign(list(unread_from))
-    for partition, offset in unread_from.items():
+    """Seconds of record time from the first unread record to the newest, where both could be read."""
+    # The broker would tell the largest timestamp, but counts the markers of transactions, which carry the clock's time.
+    near_end = {partition: max(offset, ends[partition] - _NEAR_END) for partition, offset in unread_from.items()}
+    first = _record_times(consumer, unread_from, ends, count=1)
+    newest = _record_times(consumer, near_end, ends, count=_NEAR_END)
+    return {
+        partition: max(0.0, (max(newest[partition]) - first[partition][0]) / 1000)
+        for partition in unread_from
+        if first[partition] and newest[partition]
+    }
+
+
+def _record_times(
+    consumer: KafkaConsumer, starts: Mapping[TopicPartition, int], ends: Mapping[TopicPartition, int], count: int
+) -> dict[TopicPartition, list[int]]:
+    """Timestamps of up to `count` records of each partition, or a few more."""
+    times: dict[TopicPartition, list[int]] = {partition: [] for partition in starts}
+    consumer.assign(list(starts))
+    consumer.resume(*starts)
+    for partition, offset in starts.items():
         consumer.seek(partition, offset)
-    behind: dict[TopicPartition, float] = {}
+    waiting = set(starts)
     deadline = time.monotonic() + _READ_TIMEOUT_S
-    ends = consumer.end_offsets(list(unread_from))
-    waiting = set(unread_from)
     while waiting and time.monotonic() < deadline:
-        for record in poll(consumer, timeout_ms=100):
-            partition = next(p for p in waiting if (p.topic, p.partition) == (record.topic, record.partition))
-            behind[partition] = max(0.0, (newest[partition].timestamp - record.timestamp) / 1000)
-            consumer.pause(partition)
-        # Only markers or aborted records may be left: then the position comes to the end without a record.
-        waiting = {p for p in waiting if p not in behind and consumer.position(p) < ends[p]}
-    return behind
+        for partition, records in consumer.poll(timeout_ms=100).items():
+            times[partition] += [record.timestamp for record in records]
+        # Markers and aborted records move the position without yielding a record.
+        done = {p for p in waiting if len(times[p]) >= count or consumer.position(p) >= ends[p]}
+        consumer.pause(*done)
+        waiting -= done
+    return times
 
 
 def lag(

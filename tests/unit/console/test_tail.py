@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+from base64 import b64encode
+
+import pytest
+
+from console.tail import message_line
+from jobs.topics import Topic
+
+PREDICTION = {
+    "symbol": "NABIL",
+    "event_time": 1_719_900_000_123,
+    "price": 1234.5,
+    "p_up": 0.25,
+    "p_flat": 0.5,
+    "p_down": 0.25,
+    "direction": "flat",
+    "model_version": "2024-07-01",
+    "role": "active",
+}
+
+
+def test_a_prediction_is_one_line_in_the_order_people_read() -> None:
+    assert message_line(Topic.PREDICTIONS, PREDICTION).split() == [
+        "2024-07-02",
+        "06:00:00.123Z",
+        "NABIL",
+        "1,234.50",
+        "flat",
+        "0.250",
+        "0.500",
+        "0.250",
+        "active",
+        "2024-07-01",
+    ]
+
+
+def test_lines_of_different_symbols_and_prices_are_aligned() -> None:
+    long = message_line(Topic.PREDICTIONS, {**PREDICTION, "symbol": "NABILP", "price": 9.1})
+    assert long.index(" flat ") == message_line(Topic.PREDICTIONS, PREDICTION).index(" flat ")
+
+
+def test_a_field_that_is_missing_or_of_another_kind_does_not_hide_the_others() -> None:
+    line = message_line(Topic.PREDICTIONS, {"symbol": "NABIL", "price": "dear", "event_time": None})
+    assert line.split()[:3] == ["-", "NABIL", "dear"]
+
+
+@pytest.mark.parametrize("hostile", ["\x1b[2J", "\x07", "\r", "\n", "\u202e", "\x9b"])
+def test_a_message_can_not_move_the_cursor_of_the_terminal(hostile: str) -> None:
+    line = message_line(Topic.ALERTS, {"symbol": "NABIL", "rule": "breakout", "message": f"up{hostile}down"})
+    assert hostile not in line
+    assert line.isprintable()
+
+
+def test_the_raw_bytes_of_a_dead_letter_are_shown_as_text_without_control_characters() -> None:
+    raw = b64encode(b'{"symbol": \x1b\xff').decode()
+    line = message_line(Topic.DEAD_LETTERS, {"reason": "the message is not JSON", "raw": raw})
+    assert r"""'{"symbol": \x1b\ufffd'""" in line
+
+
+def test_the_market_shows_all_its_fields() -> None:
+    line = message_line(Topic.MARKET, {"market_time": 1_719_900_000_000, "advancing": 120})
+    assert line == "market_time=2024-07-02 06:00:00.000Z  advancing=120"
