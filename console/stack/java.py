@@ -9,44 +9,56 @@ import subprocess
 import sys
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from console.errors import CommandError
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 JAVA_VERSION = 17
-_INSTALLED = ("/usr/lib/jvm", "/Library/Java/JavaVirtualMachines")
+_INSTALLATIONS = ("/usr/lib/jvm", "/Library/Java/JavaVirtualMachines")
 _ASK_TIMEOUT_S = 20
 
 
 @cache
 def java_home() -> Path:
-    """Home of a Java 17: of ``JAVA_HOME``, the ``java`` on the PATH, or one installed in the usual places.
+    """Home of the Java 17 that the stack uses.
 
     Raises:
         CommandError: There is none.
     """
+    return find_java(os.environ.get("JAVA_HOME", ""), shutil.which("java"), _installed())
+
+
+def find_java(home: str, on_path: str | None, installed: Sequence[Path]) -> Path:
+    """Home of the first Java 17 among several.
+
+    Args:
+        home: Value of ``JAVA_HOME``, or empty.
+        on_path: The ``java`` found on the PATH, if any.
+        installed: Other ``java`` programs to try.
+
+    Raises:
+        CommandError: None of them is a Java 17.
+    """
     found: list[str] = []
-    for java in _candidates():
+    candidates = [*([Path(home) / "bin" / "java"] if home else []), *([Path(on_path)] if on_path else []), *installed]
+    for java in candidates:
         version = _major_version(java)
         if version == JAVA_VERSION:
             return java.resolve().parents[1]
         found.append(f"{java} is Java {version}" if version else f"{java} does not run")
     raise CommandError(
-        f"Java {JAVA_VERSION} is needed{f' ({found[0]})' if found else ' and no java was found'}: install it, for"
+        f"Java {JAVA_VERSION} is needed, and {found[0] if found else 'no java was found'}: install it, for"
         f" instance with `apt-get install openjdk-{JAVA_VERSION}-jre-headless`, or set JAVA_HOME to where it is"
     )
 
 
-def _candidates() -> list[Path]:
-    homes = [os.environ.get("JAVA_HOME", "")]
-    on_path = shutil.which("java")
-    installed = [
-        java
-        for root in _INSTALLED
-        for pattern in ("*/bin/java", "*/*/Home/bin/java")
-        for java in Path(root).glob(pattern)
-    ]
-    candidates = [*(Path(home) / "bin" / "java" for home in homes if home), *([Path(on_path)] if on_path else [])]
-    return [*candidates, *sorted(java for java in installed if str(JAVA_VERSION) in str(java))]
+def _installed() -> list[Path]:
+    patterns = ("*/bin/java", "*/*/Home/bin/java")
+    javas = [java for root in _INSTALLATIONS for pattern in patterns for java in Path(root).glob(pattern)]
+    return sorted(java for java in javas if str(JAVA_VERSION) in str(java))
 
 
 def _major_version(java: Path) -> int | None:

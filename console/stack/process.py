@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from console.stack.component import Health
 
 _POLL_S = 0.1
+_EXIT_POLL_S = 0.02
 _LOG_LINES = 8
 _KILL_S = 10.0
 _MARK = "TICKCAST_STACK_PROCESS"
@@ -104,8 +105,7 @@ class DetachedProcess:
         if process is not None:
             family = [process, *_children(process)]
             _tell(process.terminate)
-            _, remaining = psutil.wait_procs(family, timeout=timeout_s)
-            _kill(remaining)
+            _kill(_still_there(family, timeout_s))
         self.clear_leftovers()
 
     def clear_leftovers(self) -> None:
@@ -128,11 +128,10 @@ class DetachedProcess:
         try:
             pid, started = self.pid_file.read_text(encoding="ascii").split()
             process = psutil.Process(int(pid))
-            alive = process.status() != psutil.STATUS_ZOMBIE
             same = abs(process.create_time() - float(started)) < _SAME_START_S
         except (FileNotFoundError, ValueError, psutil.NoSuchProcess):
             return None
-        return process if alive and same else None
+        return process if same and _runs(process) else None
 
     def _marked(self, process: psutil.Process) -> bool:
         try:
@@ -148,10 +147,26 @@ def _children(process: psutil.Process) -> list[psutil.Process]:
         return []
 
 
+def _still_there(processes: list[psutil.Process], timeout_s: float) -> list[psutil.Process]:
+    """Those of some processes that have not ended in time."""
+    deadline = time.monotonic() + timeout_s
+    while (there := [process for process in processes if _runs(process)]) and time.monotonic() < deadline:
+        time.sleep(_EXIT_POLL_S)
+    return there
+
+
+def _runs(process: psutil.Process) -> bool:
+    try:
+        # One that has ended may wait a while for its parent to take note.
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
 def _kill(processes: list[psutil.Process]) -> None:
     for process in processes:
         _tell(process.kill)
-    psutil.wait_procs(processes, timeout=_KILL_S)
+    _still_there(processes, _KILL_S)
 
 
 def _tell(signal: Callable[[], None]) -> None:
