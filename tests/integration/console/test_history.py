@@ -267,3 +267,28 @@ def test_an_address_that_will_never_do_is_said_in_one_sentence_without_the_passw
     with pytest.raises(CommandError, match="TICKCAST_POSTGRES__DSN") as refusal:
         history.open()
     assert "hush-hush" not in str(refusal.value)
+
+
+def test_a_killed_broker_is_waited_for_and_nothing_is_skipped(
+    settings: Settings,
+    broker: Component,
+    database: psycopg.Connection[Any],
+    producer: Any,
+    prediction: Make,
+    kill: Callable[[Component], None],
+    in_background: Callable[..., Any],
+    eventually: Wait,
+) -> None:
+    def count() -> int:
+        return len(rows(database, "SELECT FROM predictions"))
+
+    producer.write(Topic.PREDICTIONS, *[prediction(offset=offset) for offset in range(100)])
+    keep(settings)
+    with in_background(lambda stop: run_history(settings, stop)):
+        producer.write(Topic.PREDICTIONS, *[prediction(offset=offset) for offset in range(100, 200)])
+        eventually(lambda: count() == 200)
+        kill(broker)
+        broker.start()
+        producer.write(Topic.PREDICTIONS, *[prediction(offset=offset) for offset in range(200, 300)])
+        eventually(lambda: count() == 300)
+    assert keep(settings) == 0
