@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import yaml
+
+from console.stack.flink_home import FlinkHome
+from jobs.settings import PROJECT_ROOT, FlinkSettings, Settings, StackSettings
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SOURCE = yaml.safe_load((PROJECT_ROOT / "flink-conf" / "config.yaml").read_text())
+
+
+def rendered(home: Path, **flink: str) -> dict[str, object]:
+    settings = Settings(stack=StackSettings(home=home, task_slots=3), flink=FlinkSettings(**flink))
+    conf = FlinkHome(settings)
+    conf.prepare_cluster(rpc_port=6123)
+    values: dict[str, object] = yaml.safe_load((conf.configuration / "config.yaml").read_text())
+    return values
+
+
+def test_the_cluster_runs_with_the_file_of_the_project_and_this_machines_values_over_it(tmp_path: Path) -> None:
+    values = rendered(tmp_path, rest_address="http://127.0.0.1:18081")
+    assert {key: values[key] for key in SOURCE if key not in ("rest.address", "rest.bind-address")} == {
+        key: value for key, value in SOURCE.items() if key not in ("rest.address", "rest.bind-address")
+    }
+    assert values["rest.port"] == 18081
+    assert values["jobmanager.rpc.port"] == 6123
+    assert values["taskmanager.numberOfTaskSlots"] == 3
+    assert values["python.executable"] == sys.executable
+    assert str(values["execution.checkpointing.dir"]).startswith(tmp_path.as_uri())
+
+
+def test_checkpoints_go_where_the_setting_says(tmp_path: Path) -> None:
+    values = rendered(tmp_path, checkpoint_dir="s3://bucket/checkpoints")
+    assert values["execution.checkpointing.dir"] == "s3://bucket/checkpoints"
+    assert values["execution.checkpointing.savepoint-dir"] == "s3://bucket/checkpoints/savepoints"
+
+
+def test_nothing_that_the_project_configures_is_open_to_other_machines() -> None:
+    hosts = {key: value for key, value in SOURCE.items() if key.endswith(("address", "host"))}
+    assert set(hosts.values()) == {"127.0.0.1"}
+    assert SOURCE["web.submit.enable"] is False
+
+
+def test_flinks_library_folder_is_its_own_libraries_and_the_connector(tmp_path: Path) -> None:
+    rendered(tmp_path)
+    names = {jar.name for jar in (tmp_path / "flink" / "lib").iterdir()}
+    assert any(name.startswith("flink-dist-") for name in names)
+    assert any(name.startswith("flink-sql-connector-kafka-") for name in names)
+    assert all(jar.exists() for jar in (tmp_path / "flink" / "lib").iterdir())
