@@ -7,7 +7,7 @@ import os
 import re
 import subprocess
 import time
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -29,7 +29,7 @@ _RUNNING_TIMEOUT_S = 180
 _SAVEPOINT_TIMEOUT_S = 300
 _POLL_S = 0.25
 _JOB_ID = re.compile(r"Job has been submitted with JobID ([0-9a-f]{32})")
-_PYTHON_ERROR = re.compile(r"^(?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception|Exit): (.+)$", re.MULTILINE)
+_PROGRAM_ENDED = "org.apache.flink.client.program.ProgramAbortException"
 
 _JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object, last.")]
 
@@ -131,6 +131,18 @@ def job_health(settings: Settings) -> Health:
     return Health(healthy=False, detail=f"{job.state}, tasks: {states}" + (f"; last failure: {cause}" if cause else ""))
 
 
+def refusal(said: str) -> str:
+    """Why ``flink run`` submitted nothing, in one line out of the hundreds that it prints.
+
+    The reason stands before the stack trace with which Flink reports that the program has ended: it
+    is the innermost cause of a Java exception, or the last line of the program itself.
+    """
+    before = said.partition(_PROGRAM_ENDED)[0]
+    lines = [line for line in before.splitlines() if line.strip() and not line.startswith(("\t", "    "))]
+    causes = [line.removeprefix("Caused by: ") for line in lines if line.startswith("Caused by: ")]
+    return (causes or lines or ["it said nothing"])[-1].strip()
+
+
 def _flink_run(settings: Settings, start: str) -> str:
     flink = FlinkHome(settings)
     flink.prepare_client()
@@ -172,13 +184,10 @@ def _flink_run(settings: Settings, start: str) -> str:
     log.write_text(answer.stdout, encoding="utf-8")
     match = _JOB_ID.search(answer.stdout)
     if match is None:
-        _refused(answer.stdout, log)
+        raise CommandError(
+            f"the job was not submitted: {refusal(answer.stdout)} (all that `flink run` said is in {log})"
+        )
     return match.group(1)
-
-
-def _refused(said: str, log: object) -> NoReturn:
-    reasons = _PYTHON_ERROR.findall(said) or [line for line in said.splitlines() if line.strip()] or ["it said nothing"]
-    raise CommandError(f"the job was not submitted: {reasons[-1]} (all that `flink run` said is in {log})")
 
 
 def _await_running(rest: FlinkRest, job_id: str) -> Job:
