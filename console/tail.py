@@ -119,14 +119,21 @@ _COLUMNS: dict[Topic, tuple[_Column, ...]] = {
         _Column("raw", 0, _raw),
     ),
 }
-"""What a line for people shows, left to right; a negative width aligns left. Any other topic shows all its fields."""
+"""What a line for people shows, left to right; a negative width aligns left.
+
+Any other topic shows all its fields but lists.
+"""
 
 
 def message_line(topic: Topic, fields: dict[str, Any]) -> str:
     """A message as one line of aligned columns, safe to print on a terminal."""
     columns = _COLUMNS.get(topic)
     if columns is None:
-        parts = [f"{name}={_moment(value) if name.endswith('_time') else value}" for name, value in fields.items()]
+        parts = [
+            f"{name}={_moment(value) if name.endswith('_time') and isinstance(value, int) else value}"
+            for name, value in fields.items()
+            if not isinstance(value, list)
+        ]
     else:
         parts = [_cell(column, fields.get(column.field)) for column in columns]
     line = "  ".join(parts).rstrip()

@@ -36,6 +36,7 @@ from console.logs import configure_logging
 from console.topic_writer import StoreUnavailableError, follow_topics, stop_on_signals
 from jobs.settings import Settings
 from jobs.topics import Topic, topic_name
+from state.bars import Bar
 
 if TYPE_CHECKING:
     import threading
@@ -64,18 +65,7 @@ PREDICTION_FIELDS = (
     "market_time",
     "produced_at",
 )
-BAR_FIELDS = (
-    "window_start",
-    "window_end",
-    "open",
-    "high",
-    "low",
-    "close",
-    "volume",
-    "vwap",
-    "trades",
-    "mean_price",
-)
+BAR_FIELDS = tuple(name for name in Bar._fields if name not in {"interval", "partition", "offset"})
 
 _TIMEOUT_S = 5
 _TRANSIENT = (

@@ -58,6 +58,6 @@ def test_the_raw_bytes_of_a_dead_letter_are_shown_as_text_without_control_charac
     assert r"""'{"symbol": \x1b\ufffd'""" in line
 
 
-def test_the_market_shows_all_its_fields() -> None:
-    line = message_line(Topic.MARKET, {"market_time": 1_719_900_000_000, "advancing": 120})
+def test_the_market_shows_its_fields_by_name_without_the_model_s_long_row_of_numbers() -> None:
+    line = message_line(Topic.MARKET, {"market_time": 1_719_900_000_000, "advancing": 120, "block": [0.0] * 40})
     assert line == "market_time=2024-07-02 06:00:00.000Z  advancing=120"
