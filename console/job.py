@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 JOB_NAME = "tickcast"
 
-_PROGRAM = PROJECT_ROOT / "jobs" / "main.py"
+PROGRAM = PROJECT_ROOT / "jobs" / "main.py"
 _SUBMIT_TIMEOUT_S = 180
 _RUNNING_TIMEOUT_S = 180
 _SAVEPOINT_TIMEOUT_S = 300
@@ -158,7 +158,7 @@ def _flink_run(settings: Settings, start: str) -> str:
         *("run", "--target", "remote", "--detached"),
         *(f"-D{name}={value}" for name, value in options.items()),
         *(("--fromSavepoint", start) if start else ()),
-        *("--python", str(_PROGRAM)),
+        *("--python", str(PROGRAM)),
     ]
     environment = {
         **os.environ,

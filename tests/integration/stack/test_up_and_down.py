@@ -104,9 +104,7 @@ def test_a_second_stack_lives_beside_the_first_and_leaves_nothing_when_purged(
     assert stack.status()["healthy"]
 
 
-def test_what_stood_in_a_topic_is_there_after_down_and_up(new_stack: Callable[..., StackOnTrial]) -> None:
-    stack = new_stack()
-    stack.must("up")
+def test_what_stood_in_a_topic_is_there_after_down_and_up(stack: StackOnTrial) -> None:
     servers = stack.environment["TICKCAST_KAFKA__BOOTSTRAP_SERVERS"]
     with contextlib.closing(KafkaProducer(bootstrap_servers=servers)) as producer:
         producer.send("nepse-late", b"kept").get(timeout=20)
