@@ -18,6 +18,7 @@ from rich.table import Table
 
 from console.errors import CommandError
 from console.kafka_io import connection_config
+from console.logs import configure_logging
 from feeds.mapping import PRESETS
 from feeds.pacing import parse_speed
 from feeds.producer import TickProducer
@@ -108,6 +109,7 @@ def websocket(
     """Send what a WebSocket feed gives, until interrupted; it is connected to again whenever it is lost."""
     if preset not in PRESETS:
         raise CommandError(f"there is no preset '{preset}'; take one of {', '.join(PRESETS)}")
+    configure_logging()
     with _sentences(FeedError):
         source = WebSocketFeed(url, PRESETS[preset], Patience(silence=silence, give_up=give_up))
         with _producer() as producer, _progress(None) as on_progress:

@@ -12,6 +12,13 @@ import orjson
 
 from state.tick import Tick
 
+_MAX_DIGITS = 40
+"""A number with more before or after its point is none of a trade, and would be slow to reckon with."""
+_MAX_VOLUME = 2**63
+"""What an integer in JSON can hold for every reader."""
+_MAX_EPOCH_MS = 4_102_444_800_000
+"""The year 2100: a later time is a mistaken unit."""
+
 
 class UnmappableError(ValueError):
     """A message that can't be turned into a tick; the text says why."""
@@ -118,9 +125,10 @@ def _decimal(value: object) -> Decimal:
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return Decimal("nan")
     try:
-        return Decimal(str(value))
+        number = Decimal(str(value))
     except InvalidOperation:
         return Decimal("nan")
+    return number if number.is_finite() and abs(number.adjusted()) < _MAX_DIGITS else Decimal("nan")
 
 
 def _price(value: object, name: str) -> float:
@@ -132,7 +140,7 @@ def _price(value: object, name: str) -> float:
 
 def _volume(value: object, mapping: Mapping) -> int:
     volume = _decimal(value) * mapping.volume_units
-    if not (volume.is_finite() and volume > 0 and volume == int(volume)):
+    if not (volume.is_finite() and 0 < volume < _MAX_VOLUME and volume == int(volume)):
         raise UnmappableError(
             f"the field '{mapping.volume}' is no quantity above 0 in steps of {Decimal(1) / mapping.volume_units}"
         )
@@ -140,7 +148,7 @@ def _volume(value: object, mapping: Mapping) -> int:
 
 
 def _event_time(value: object, name: str) -> int:
-    if type(value) is int and value > 0:
+    if type(value) is int and 0 < value < _MAX_EPOCH_MS:
         return value
     if isinstance(value, str):
         try:

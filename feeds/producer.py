@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 DELIVERY_TIMEOUT_S = 120.0
 """How long the broker may take to confirm a message before the feed gives up."""
 
+_TOPIC_TIMEOUT_MS = 10_000
+"""How long the broker may take to say what it knows of the topic."""
 _MAX_OUTSTANDING = 50_000
 """Unconfirmed messages (some 60 MB) above which `send` waits: the client itself sets no bound."""
 _CHECKPOINT = 5_000
@@ -182,6 +184,7 @@ def _open_producer(client_config: Mapping[str, Any], topic: str) -> Any:
             delivery_timeout_ms=int(DELIVERY_TIMEOUT_S * 1000),
             partitioner=_SymbolPartitioner(),
             allow_auto_create_topics=False,
+            max_block_ms=_TOPIC_TIMEOUT_MS,
             metrics_enabled=False,
         )
     except KafkaError as error:

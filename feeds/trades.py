@@ -22,6 +22,8 @@ EXCHANGE_ZONE = timezone(timedelta(hours=5, minutes=45), "NPT")
 
 Nepal has had this offset since 1986, without summer time; pandas is ten times as fast with a fixed one."""
 
+_MAX_EXACT = 2.0**53
+"""Above this, a float does not hold every whole number."""
 _MAX_EPOCH_US = 4_102_444_800_000_000
 """The year 2100: a later time is a mistaken unit."""
 
@@ -96,7 +98,7 @@ def _texts(rows: pd.DataFrame, name: str) -> Iterator[str | None]:
 
 
 def _is_count(values: pd.Series[float]) -> pd.Series[bool]:
-    return (values > 0) & (values % 1 == 0)
+    return (values > 0) & (values < _MAX_EXACT) & (values % 1 == 0)
 
 
 def _midnight_ms(day: date) -> int:

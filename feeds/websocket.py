@@ -7,7 +7,7 @@ import random
 import ssl
 import time
 from collections import OrderedDict
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import orjson
 import structlog
 from websockets.asyncio.client import connect
-from websockets.exceptions import InvalidStatus, InvalidURI, WebSocketException
+from websockets.exceptions import ConnectionClosed, InvalidStatus, InvalidURI, WebSocketException
 
 from feeds.mapping import Mapping, UnmappableError, map_message
 from feeds.run import FeedReport, Meter
@@ -144,7 +144,8 @@ class WebSocketFeed:
 
     async def _read(self, connection: ClientConnection) -> AsyncGenerator[Tick, None]:
         if self._mapping.can_resume and self._resume_after is not None:
-            await connection.send(orjson.dumps({"resume_after": self._resume_after}), text=True)
+            with suppress(ConnectionClosed):  # what it sent before it closed is still to be read
+                await connection.send(orjson.dumps({"resume_after": self._resume_after}), text=True)
         while True:
             try:
                 async with asyncio.timeout(self._patience.silence):

@@ -72,7 +72,7 @@ def make_orders(universe: Universe, trades: int, market: Market, random: np.rand
         random: Source of chance.
     """
     in_auction = min(AUCTION_TRADES, round(trades * AUCTION_TRADES / TYPICAL_TRADES))
-    closing = min(_LATE_CLOSES, trades - in_auction)
+    closing = min(_LATE_CLOSES, (trades - in_auction) // 2)
     sizes = _burst_sizes(trades - in_auction - closing, random)
     times = np.concatenate(
         [
@@ -106,8 +106,7 @@ def _burst_sizes(trades: int, random: np.random.Generator) -> Array:
     ends = np.cumsum(sizes)
     count = int(np.searchsorted(ends, trades)) + 1
     sizes = sizes[:count]
-    if count:
-        sizes[-1] -= sizes.sum() - trades
+    sizes[-1] -= sizes.sum() - trades
     return sizes
 
 
