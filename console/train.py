@@ -54,6 +54,7 @@ def train(
     from udfs import artifact as artifacts  # noqa: PLC0415
 
     settings = Settings()
+    revision = _git_revision()  # now: by the end of the training the checkout may have moved on
     fit_settings = FitSettings(rounds=rounds, seed=seed)
     selection = examples.select(
         [*(data or ()), *(more or ())],
@@ -69,7 +70,7 @@ def train(
             steps = list(measure_walk_forward(days, examples.FEATURES, fit_settings, folds)) if folds else []
             with examples.progress("growing trees", rounds) as advance:
                 trained = train_version(
-                    days, examples.FEATURES, version, fit_settings, git_revision=_git_revision(), on_round=advance
+                    days, examples.FEATURES, version, fit_settings, git_revision=revision, on_round=advance
                 )
         manifest = trained.manifest
         if steps:
@@ -181,10 +182,10 @@ def show_version(version: Annotated[str, typer.Argument(help="Name of the versio
 
 
 def _git_revision() -> str | None:
-    """Revision of the checkout the code runs from; None where it is no checkout or git is missing."""
+    """Revision of the checkout the code runs from, "-dirty" added if it was changed; None where there is none."""
     try:
         found = subprocess.run(
-            ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"],
+            ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
             capture_output=True, text=True, check=True, timeout=10,
         )  # fmt: skip
     except (OSError, subprocess.SubprocessError):
