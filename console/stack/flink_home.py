@@ -102,6 +102,7 @@ class FlinkHome:
             "execution.checkpointing.dir": self.checkpoint_directory(),
             "execution.checkpointing.savepoint-dir": self.savepoint_directory(),
             "io.tmp.dirs": str(temporary),
+            "web.tmpdir": str(temporary),
             "python.executable": sys.executable,
             "python.client.executable": sys.executable,
         }

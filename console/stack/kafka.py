@@ -121,6 +121,8 @@ class KafkaBroker(Component):
             java_home() / "bin" / "java",
             *_HEAP,
             f"-Dlog4j2.configurationFile={_LOG4J}",
+            # The compression libraries unpack themselves there; a killed broker must not leave them in /tmp.
+            f"-Djava.io.tmpdir={self._properties.parent}",
             "-cp",
             classpath,
             main_class,
