@@ -34,6 +34,8 @@ _log = structlog.get_logger(__name__)
 _REMEMBERED_TRADES = 100_000
 """Trades whose repetition is noticed."""
 _MAX_MESSAGE_BYTES = 1 << 20
+_CLOSE_TIMEOUT_S = 1.0
+"""A connection is left without a farewell after this long: what was not taken from it comes again."""
 _RETRIED_STATUSES = frozenset({408, 425, 429})
 """Refusals that may pass, besides the server's own faults (5xx)."""
 
@@ -138,7 +140,7 @@ class WebSocketFeed:
             open_timeout=patience.connect,
             ping_interval=patience.ping_interval,
             ping_timeout=patience.ping,
-            close_timeout=patience.connect,
+            close_timeout=_CLOSE_TIMEOUT_S,
             max_size=_MAX_MESSAGE_BYTES,
         )
 

@@ -66,11 +66,11 @@ def test_replay_sends_the_good_rows_and_names_the_bad_ones(environment: dict[str
     assert "ticks.csv, line 3: the price is not a number above 0" in done.stderr
 
 
-def test_replay_at_real_speed_keeps_the_gaps(environment: dict[str, str], tmp_path: Path) -> None:
+def test_replay_scales_the_gaps_by_the_speed(environment: dict[str, str], tmp_path: Path) -> None:
     path = tmp_path / "ticks.csv"
-    path.write_text(f"symbol,price,volume,timestamp\nABC,1,1,{NOON}\nABC,2,1,{NOON + 1500}\n")
-    assert result_of(tickcast(environment, "replay", str(path), "--speed", "1", "--json"))["seconds"] >= 1.5
-    assert result_of(tickcast(environment, "replay", str(path), "--speed", "max", "--json"))["seconds"] < 1.4
+    path.write_text(f"symbol,price,volume,timestamp\nABC,1,1,{NOON}\nABC,2,1,{NOON + 60_000}\n")
+    assert 1.5 <= result_of(tickcast(environment, "replay", str(path), "--speed", "40", "--json"))["seconds"] < 30
+    assert result_of(tickcast(environment, "replay", str(path), "--speed", "max", "--json"))["seconds"] < 1.5
 
 
 def test_without_json_a_table_says_what_was_done(environment: dict[str, str]) -> None:
