@@ -23,6 +23,7 @@ from console.logs import configure_logging
 from console.topic_writer import StoreUnavailableError, follow_topics, stop_on_signals
 from jobs.settings import Settings
 from jobs.topics import topic_name
+from state.records import MARKET_SYMBOL
 
 if TYPE_CHECKING:
     import threading
@@ -33,9 +34,6 @@ if TYPE_CHECKING:
     from pydantic import SecretStr
 
     from jobs.settings import KafkaSettings
-
-MARKET_WIDE = "*MARKET*"
-"""Symbol of a row that is about the whole market; a primary key can't be NULL."""
 
 _CONNECT_TIMEOUT_S = 5
 _TCP_TIMEOUT_MS = 30_000
@@ -199,7 +197,7 @@ class _Upsert:
         fields["topic_partition"] = record.partition
         fields["topic_offset"] = record.offset
         if fields["symbol"] is None:
-            fields["symbol"] = MARKET_WIDE
+            fields["symbol"] = MARKET_SYMBOL  # a primary key has no NULL
         return tuple(None if (value := fields.get(name)) is None else read(value) for name, read in self._readers)
 
     def write(self, rows: Sequence[tuple[Any, ...]]) -> None:

@@ -39,7 +39,9 @@ class _Reader(NamedTuple):
 
 
 _READERS = (
-    _Reader("job", (Topic.TICKS,), "read_committed"),
+    # The job reads the ticks twice: for the symbols, and faster for the market's snapshots.
+    _Reader("job-ticks", (Topic.TICKS,), "read_committed"),
+    _Reader("job-market-ticks", (Topic.TICKS,), "read_committed"),
     _Reader(RedisView.name, TOPICS, "read_uncommitted"),
     _Reader(PostgresHistory.name, tuple(TABLES), "read_committed"),
 )

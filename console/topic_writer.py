@@ -194,7 +194,7 @@ class _TopicWriter:
         moved = {
             partition: OffsetAndMetadata(position, "", -1)
             for partition, position in positions.items()
-            if self._committed.get(partition) != position
+            if position is not None and self._committed.get(partition) != position
         }
         if not moved:
             return

@@ -21,6 +21,10 @@ from kafka import KafkaProducer
 from console.kafka_io import connection_config
 from console.stack.topics import create_topics
 from jobs.topics import Topic, topic_name
+from state.bars import Bar
+from state.market_alerts import MarketAlert
+from state.records import alert_record, bar_record, market_alert_record
+from state.symbol_alerts import Alert
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -149,40 +153,56 @@ def prediction() -> Callable[..., dict[str, Any]]:
 @pytest.fixture(scope="session")
 def bar() -> Callable[..., dict[str, Any]]:
     def make(symbol: str = "NABIL", offset: int = 0, **changes: object) -> dict[str, Any]:
-        return {
-            "symbol": symbol,
-            "interval": "1m",
-            "window_start": 1_719_900_000_000 + 60_000 * offset,
-            "window_end": 1_719_900_060_000 + 60_000 * offset,
-            "open": 500.0,
-            "high": 502.0,
-            "low": 499.0,
-            "close": 501.0,
-            "volume": 1200,
-            "vwap": 500.7,
-            "trades": 14,
-            "mean_price": 500.6,
-            "source": {"partition": 1, "offset": offset},
-            **changes,
-        }
+        start = 1_719_900_000_000 + 60_000 * offset
+        made = Bar(
+            interval="1m",
+            window_start=start,
+            window_end=start + 60_000,
+            open=500.0,
+            high=502.0,
+            low=499.0,
+            close=501.0,
+            volume=1200,
+            vwap=500.7,
+            trades=14,
+            mean_price=500.6,
+            partition=1,
+            offset=offset,
+        )
+        return {**bar_record(symbol, made), **changes}
 
     return make
 
 
 @pytest.fixture(scope="session")
 def alert() -> Callable[..., dict[str, Any]]:
-    def make(symbol: str | None = "NABIL", offset: int = 0, **changes: object) -> dict[str, Any]:
-        return {
-            "rule": "price_band",
-            "symbol": symbol,
-            "threshold": 0.1,
-            "value": 0.099,
-            "event_time": 1_719_900_000_000 + 1000 * offset,
-            "message": "NABIL is at 9.9 % above the previous close",
-            "detail": {"previous_close": 455.0},
-            "source": {"partition": 1, "offset": offset},
-            **changes,
-        }
+    def make(symbol: str = "NABIL", offset: int = 0, **changes: object) -> dict[str, Any]:
+        made = Alert(
+            rule="price_band",
+            event_time=1_719_900_000_000 + 1000 * offset,
+            threshold=0.1,
+            value=0.099,
+            message="NABIL is at 9.9 % above the previous close",
+            partition=1,
+            offset=offset,
+        )
+        return {**alert_record(symbol, made), **changes}
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def market_alert() -> Callable[..., dict[str, Any]]:
+    def make(rule: str) -> dict[str, Any]:
+        halt = MarketAlert(
+            rule=rule,
+            event_time=1_719_900_060_000,
+            threshold=60.0,
+            value=61.0,
+            message="the market is silent",
+            start=1_719_900_000_000,
+        )
+        return market_alert_record(halt)
 
     return make
 

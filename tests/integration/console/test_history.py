@@ -54,7 +54,7 @@ def test_every_message_becomes_a_row_with_typed_columns(
 ) -> None:
     producer.write(Topic.PREDICTIONS, prediction(offset=3, trade_id=None))
     producer.write(Topic.BARS, bar(offset=3))
-    producer.write(Topic.ALERTS, alert(offset=3))
+    producer.write(Topic.ALERTS, alert(offset=3, detail={"previous_close": 455.0}))
     producer.write(Topic.OUTCOMES, outcome(offset=3))
     assert keep(settings) == 4
     assert rows(database, "SELECT symbol, price, trade_id, extract(epoch FROM event_time) * 1000 FROM predictions") == [
@@ -128,15 +128,14 @@ def test_only_committed_messages_become_rows(
     assert rows(database, "SELECT source_offset FROM predictions ORDER BY 1") == [(2,), (3,)]
 
 
-def test_an_alert_about_the_market_has_a_row_without_a_symbol_of_its_own(
-    settings: Settings, database: psycopg.Connection[Any], producer: Any, alert: Make
+def test_an_alert_about_the_market_has_a_row_whatever_its_symbol(
+    settings: Settings, database: psycopg.Connection[Any], producer: Any, market_alert: Make
 ) -> None:
-    halt = {"rule": "trading_halt", "source": {"partition": -1, "offset": 1_719_900_060}}
-    producer.write(Topic.ALERTS, alert(None, **halt), alert("*MARKET*", **{**halt, "rule": "index_halt"}))
+    producer.write(Topic.ALERTS, {**market_alert("trading_halt"), "symbol": None}, market_alert("index_halt"))
     keep(settings)
-    assert rows(database, "SELECT rule, symbol FROM alerts ORDER BY 1") == [
-        ("index_halt", "*MARKET*"),
-        ("trading_halt", "*MARKET*"),
+    assert rows(database, "SELECT rule, symbol, source_partition, detail ->> 'start' FROM alerts ORDER BY 1") == [
+        ("index_halt", "*MARKET*", -1, "1719900000000"),
+        ("trading_halt", "*MARKET*", -1, "1719900000000"),
     ]
 
 

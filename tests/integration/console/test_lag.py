@@ -48,6 +48,6 @@ def test_machines_get_one_object_by_reader(tickcast: Start, producer: Any, bar: 
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 0
     readers = json.loads(output)["readers"]
-    assert set(readers) == {"job", "view", "history"}
+    assert set(readers) == {"job-ticks", "job-market-ticks", "view", "history"}
     assert readers["history"]["lag"] == 2
-    assert readers["job"]["lag"] == 0
+    assert readers["job-ticks"]["lag"] == 0
