@@ -41,11 +41,6 @@ def connection_config(kafka: KafkaSettings) -> dict[str, Any]:
     return config
 
 
-def consumer_group(reader: str, kafka: KafkaSettings) -> str:
-    """Consumer group under which a reader's progress is kept, such as ``nepse-history``."""
-    return f"{kafka.topic_prefix}-{reader}"
-
-
 def open_consumer(
     kafka: KafkaSettings,
     topics: Iterable[Topic],

@@ -14,10 +14,10 @@ from rich.table import Table
 
 from console.history import PostgresHistory
 from console.history_schema import TABLES
-from console.kafka_io import consumer_group, open_consumer, unreachable
+from console.kafka_io import open_consumer, unreachable
 from console.view import TOPICS, RedisView
 from jobs.settings import Settings
-from jobs.topics import Topic
+from jobs.topics import Topic, consumer_group
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -16,7 +16,8 @@ from kafka.errors import KafkaError
 from kafka.structs import OffsetAndMetadata
 
 from console.errors import CommandError
-from console.kafka_io import TopicEnd, consumer_group, open_consumer, poll, unreachable
+from console.kafka_io import TopicEnd, open_consumer, poll, unreachable
+from jobs.topics import consumer_group
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

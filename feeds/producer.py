@@ -156,7 +156,7 @@ class TickProducer:
 class _SymbolPartitioner(DefaultPartitioner):  # type: ignore[misc]
     """Kafka's default partitioning, remembering the few hundred keys there are: hashing in Python is slow."""
 
-    def partition(  # noqa: PLR0917 kafka-python's signature
+    def partition(
         self, topic: str, key: Any, serialized_key: bytes | None, value: Any, serialized_value: Any, cluster: Any
     ) -> int:
         if serialized_key is None:

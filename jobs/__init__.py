@@ -1,0 +1,1 @@
+"""The streaming job: its settings, its topics, its topology."""

@@ -7,7 +7,6 @@ so is a value of the wrong kind. The defaults run against the local stack of ``t
 
 from __future__ import annotations
 
-import os
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal
@@ -49,12 +48,22 @@ class EventTimeSettings(_Section):
         "record",
         description="Clock of the watermark: the Kafka record's timestamp, or the message's own `timestamp` field.",
     )
-    out_of_orderness_s: Seconds = Field(15, description="How far behind its partition's newest trade a tick may arrive.")
+    out_of_orderness_s: Seconds = Field(
+        15, description="How far behind its partition's newest trade a tick may arrive."
+    )
     max_ahead_s: Seconds = Field(
         10, description="How far a trade's time may be ahead of this machine's clock before it is a dead letter."
     )
     earliest: str = Field("2000-01-01T00:00:00Z", description="A trade older than this is a dead letter.")
-    idle_after_s: Seconds = Field(5, description="A silent partition stops holding the watermark back after this long.")
+    idle_after_s: Seconds = Field(
+        15, description="A silent partition stops holding the watermark back after this long."
+    )
+    aligned_within_s: Seconds = Field(
+        900, description="A partition is not read further than this ahead of the slowest one."
+    )
+    close_after_s: Seconds = Field(
+        90, description="When no tick at all has come for this long, open bars and outcomes are settled as they are."
+    )
 
 
 class MarketSettings(_Section):
@@ -64,12 +73,15 @@ class MarketSettings(_Section):
         PROJECT_ROOT / "flink-conf" / "markets" / "nepse.yaml",
         description="Hours, days, price bands and circuit breakers.",
     )
-    lag_s: int = Field(4, ge=1, description="A tick is scored with the market snapshot of this many seconds before it.")
+    lag_s: int = Field(5, ge=1, description="A tick is scored with the market snapshot of this many seconds before it.")
     out_of_orderness_s: Seconds = Field(
         2, description="How long a second of the market is held open for trades that arrive behind others."
     )
     idle_after_s: Seconds = Field(
-        0.5, description="A silent partition stops holding the market snapshot back after this long."
+        0.5, description="A silent partition stops holding the market's seconds open after this long."
+    )
+    patience_s: Seconds = Field(
+        0.5, description="When no second is finished for this long, waiting ticks get the market as known."
     )
 
 
@@ -119,9 +131,7 @@ class StackSettings(_Section):
 class Settings(BaseSettings):
     """All settings. Build it once at the edge of a program and hand it in."""
 
-    model_config = SettingsConfigDict(
-        env_prefix="TICKCAST_", env_nested_delimiter="__", extra="forbid", frozen=True
-    )
+    model_config = SettingsConfigDict(env_prefix="TICKCAST_", env_nested_delimiter="__", extra="forbid", frozen=True)
 
     kafka: KafkaSettings = KafkaSettings()
     event_time: EventTimeSettings = EventTimeSettings()
@@ -135,4 +145,4 @@ class Settings(BaseSettings):
     @cached_property
     def home(self) -> Path:
         """The stack's folder as an absolute path."""
-        return self.stack.home if self.stack.home.is_absolute() else Path(os.getcwd()) / self.stack.home
+        return self.stack.home if self.stack.home.is_absolute() else Path.cwd() / self.stack.home

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
-from jobs.settings import EventTimeSettings, KafkaSettings
+if TYPE_CHECKING:
+    from jobs.settings import EventTimeSettings, KafkaSettings
 
 
 class Topic(StrEnum):
@@ -28,6 +30,11 @@ MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 def topic_name(topic: Topic, kafka: KafkaSettings) -> str:
     """Full name of a topic, such as ``nepse-ticks``."""
     return f"{kafka.topic_prefix}-{topic.value}"
+
+
+def consumer_group(reader: str, kafka: KafkaSettings) -> str:
+    """Consumer group under which a reader's progress is kept, such as ``nepse-history``."""
+    return f"{kafka.topic_prefix}-{reader}"
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""What a symbol and the market remember; the arithmetic knows nothing of Flink."""

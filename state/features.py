@@ -27,7 +27,9 @@ class Feature(NamedTuple):
 OWN_FEATURES = (
     Feature("log_volume", "log", "shares of this trade"),
     Feature("log_turnover", "log", "rupees of this trade"),
-    Feature("burst_log_volume", "log", "shares of the trades that follow one another within a second, this one included"),
+    Feature(
+        "burst_log_volume", "log", "shares of the trades that follow one another within a second, this one included"
+    ),
     Feature("burst_return", "ratio", "price against the price before that burst"),
     Feature("last_return", "ratio", "price against the previous trade's"),
     Feature("last_move", "sign", "direction of the last price change"),
@@ -67,17 +69,20 @@ OWN_FEATURES = (
 
 MARKET_SPANS_S = (60, 120, 300)
 
-MARKET_FEATURES = tuple(
-    Feature(name.format(span=span), unit, meaning.format(span=span))
-    for span in MARKET_SPANS_S
-    for name, unit, meaning in (
-        ("breadth_{span}s", "share", "rising less falling symbols, by those that traded, over {span} s"),
-        ("equal_return_{span}s", "ratio", "mean return of the symbols that traded, over {span} s"),
-        ("clipped_return_{span}s", "ratio", "the same with each return clipped at 30 basis points, over {span} s"),
-        ("turnover_return_{span}s", "ratio", "turnover-weighted return over {span} s"),
-        ("group_breadth_{span}s", "share", "breadth of the symbol's contract group over {span} s"),
-    )
-) + (
+_PER_SPAN = (
+    ("breadth_{span}s", "share", "rising less falling symbols, by those that traded, over {span} s"),
+    ("equal_return_{span}s", "ratio", "mean return of the symbols that traded, over {span} s"),
+    ("clipped_return_{span}s", "ratio", "the same with each return clipped at 30 basis points, over {span} s"),
+    ("turnover_return_{span}s", "ratio", "turnover-weighted return over {span} s"),
+    ("group_breadth_{span}s", "share", "breadth of the symbol's contract group over {span} s"),
+)
+
+MARKET_FEATURES = (
+    *(
+        Feature(name.format(span=span), unit, meaning.format(span=span))
+        for span in MARKET_SPANS_S
+        for name, unit, meaning in _PER_SPAN
+    ),
     Feature("market_trades_60s", "log", "1 + trades of all symbols of 60 s"),
     Feature("market_turnover_60s", "log", "1 + rupees of all symbols of 60 s"),
     Feature("index_return", "ratio", "the index, or its turnover-weighted proxy, against the session's reference"),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import zlib
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgpack
 import numpy as np
@@ -133,7 +133,7 @@ class MarketState:
         """Forgets the day but keeps each symbol's last price as the reference of the next."""
         if self.second:
             row = self._prices[self.second % _RING]
-            self._closes.update({s: float(row[c]) for s, c in self._columns.items() if row[c] == row[c]})  # noqa: PLR0124
+            self._closes.update({s: float(row[c]) for s, c in self._columns.items() if row[c] == row[c]})
         self._columns.clear()
         self._resize(self._prices.shape[1])
         self._index_price = np.nan
@@ -168,7 +168,7 @@ class MarketState:
         index = self._rules.symbols.index
         for row in rows:
             if row.symbol == index:
-                if self._index_price != self._index_price:  # noqa: PLR0124 - NaN
+                if self._index_price != self._index_price:
                     self._closes.setdefault(row.symbol, row.price)
                 self._index_price = row.price
                 continue
@@ -245,13 +245,13 @@ class MarketState:
             turnover=turnover,
             returns=(weighted[0], weighted[1], weighted[2]),
             index_return=index_return,
-            index_is_proxy=self._index_price != self._index_price,  # noqa: PLR0124 - NaN
+            index_is_proxy=self._index_price != self._index_price,
             block=np.array(block, np.float32),
         )
 
     def _index_return(self, prices: NDArray[np.float64], turnovers: NDArray[np.float64], count: int) -> float:
         index = self._rules.symbols.index
-        if self._index_price == self._index_price and index is not None:  # noqa: PLR0124 - not NaN
+        if self._index_price == self._index_price and index is not None:
             return self._index_price / self._closes[index] - 1.0
         total = float(turnovers.sum())
         if total <= 0.0:

@@ -57,8 +57,7 @@ class SymbolAlerts:
         """Takes a trade's price (units of 1/10,000 rupee) into the minute that is open."""
         if not self._minute_low or price < self._minute_low:
             self._minute_low = price
-        if price > self._minute_high:
-            self._minute_high = price
+        self._minute_high = max(self._minute_high, price)
 
     def close_minute(self) -> None:
         """Closes the minute: its high and low join the range a breakout must leave."""
@@ -105,18 +104,18 @@ class SymbolAlerts:
                 self._quiet_until["breakout"] = time + int(rules.breakout.cooldown_s * 1000)
 
         spike = rules.volatility_spike
-        if state.trades >= spike.min_ticks and volatility > spike.ratio * carried > 0.0:
-            if time >= self._quiet_until["volatility_spike"]:
-                text = f"{state.symbol} moves {volatility / carried:.1f} times as much as usual"
-                self._raise("volatility_spike", time, spike.ratio, volatility / carried, text, partition, offset)
-                self._quiet_until["volatility_spike"] = time + int(spike.cooldown_s * 1000)
+        is_spike = state.trades >= spike.min_ticks and volatility > spike.ratio * carried > 0.0
+        if is_spike and time >= self._quiet_until["volatility_spike"]:
+            text = f"{state.symbol} moves {volatility / carried:.1f} times as much as usual"
+            self._raise("volatility_spike", time, spike.ratio, volatility / carried, text, partition, offset)
+            self._quiet_until["volatility_spike"] = time + int(spike.cooldown_s * 1000)
 
         burst = rules.volume_spike
-        if z_score >= burst.z_score and state.trades >= burst.min_ticks:
-            if time >= self._quiet_until["volume_spike"]:
-                text = f"{state.symbol} traded {volume:,} shares at once, {z_score:.1f} deviations above the usual"
-                self._raise("volume_spike", time, burst.z_score, z_score, text, partition, offset)
-                self._quiet_until["volume_spike"] = time + int(burst.cooldown_s * 1000)
+        is_burst = z_score >= burst.z_score and state.trades >= burst.min_ticks
+        if is_burst and time >= self._quiet_until["volume_spike"]:
+            text = f"{state.symbol} traded {volume:,} shares at once, {z_score:.1f} deviations above the usual"
+            self._raise("volume_spike", time, burst.z_score, z_score, text, partition, offset)
+            self._quiet_until["volume_spike"] = time + int(burst.cooldown_s * 1000)
 
     def _raise(
         self, rule: str, time: int, threshold: float, value: float, message: str, partition: int, offset: int

@@ -7,6 +7,7 @@ same log gives the same features wherever and whenever it is read; training and 
 
 from __future__ import annotations
 
+from itertools import pairwise
 from math import log, log1p, nan, sqrt
 from operator import mul
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 _MINUTE_MS = 60_000
 _BURST_MS = 1_000
+_MIN_RETURNS = 2
+_MIN_VOLUMES = 5
 _CARRY = 1.0 - 2.0 ** (-1.0 / 11.0)
 _S60, _S300 = SPANS_S.index(60), SPANS_S.index(300)
 
@@ -241,6 +244,11 @@ class SymbolState:
         return max(dues, default=None)
 
     @property
+    def session(self) -> tuple[int, bool]:
+        """Changes whenever the state rolls from one session to the next: the day's start, and if it has begun."""
+        return (self._day.start if self._day is not None else -1, self._trades > 0)
+
+    @property
     def band(self) -> float:
         """The price band in force, a fraction of the previous close."""
         return self._day.band if self._day is not None else nan
@@ -297,9 +305,9 @@ def _differs(sign: int, following: int) -> bool:
 def _volatility(prices: list[int]) -> float:
     """Standard deviation (population form) of the returns between these prices; NaN below two returns."""
     count = len(prices) - 1
-    if count < 2:
+    if count < _MIN_RETURNS:
         return nan
-    returns = [b / a - 1.0 for a, b in zip(prices, prices[1:], strict=False)]
+    returns = [b / a - 1.0 for a, b in pairwise(prices)]
     mean = sum(returns) / count
     variance = sum(map(mul, returns, returns)) / count - mean * mean
     return sqrt(variance) if variance > 0.0 else 0.0
@@ -308,7 +316,7 @@ def _volatility(prices: list[int]) -> float:
 def _z_score(before: list[int], volume: int) -> float:
     """Standard deviations of a volume above the mean of those before it; NaN below five, or where all are equal."""
     count = len(before)
-    if count < 5:
+    if count < _MIN_VOLUMES:
         return nan
     total = sum(before)
     spread = count * sum(map(mul, before, before)) - total * total

@@ -70,7 +70,7 @@ class TickParser:
         self._max_price = max_price
         self._max_volume = max_volume
 
-    def parse(self, raw: bytes | None, record_time: int) -> Tick:
+    def parse(self, raw: bytes | None, record_time: int) -> Tick:  # noqa: C901 - one check after the other
         """Parses and validates one message.
 
         Args:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from state.features import FEATURE_COUNT, OWN_COUNT
-from state.market_state import MarketState, SymbolSecond, block_length, group_of, market_columns
+from state.market_fold import MarketFold
+from state.market_state import group_of, market_columns
 from state.rules import TradingCalendar
 from state.symbol_state import SymbolState
 from state.window import PRICE_UNITS
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
+    from state.market_state import MarketSnapshot
     from state.rules import MarketRules
     from state.tick import Tick
 
@@ -32,8 +34,8 @@ class Timing(NamedTuple):
     """How long the job waits for what; the settings of the same names.
 
     Attributes:
-        out_of_orderness_ms: A tick that is further behind the newest trade is late: it is not predicted.
-        market_out_of_orderness_ms: A tick that is further behind does not count in the market's second.
+        out_of_orderness_ms: A tick that is so far behind the newest trade is late: it is not predicted.
+        market_out_of_orderness_ms: A tick that is so far behind does not count in the market's second.
         market_lag_s: A tick sees the market of so many seconds before it.
     """
 
@@ -73,12 +75,12 @@ def replay_day(recorded: RecordedDay, rules: MarketRules, timing: Timing) -> Day
     taken = [
         tick
         for tick, late_ms, again in zip(ticks, behind, repeated, strict=True)
-        if late_ms <= timing.out_of_orderness_ms and not again
+        if late_ms < timing.out_of_orderness_ms and not again
     ]
     punctual = [
         tick
         for tick, late_ms, again in zip(ticks, behind, repeated, strict=True)
-        if late_ms <= timing.market_out_of_orderness_ms and not again
+        if late_ms < timing.market_out_of_orderness_ms and not again
     ]
     features = np.empty((len(taken), FEATURE_COUNT), dtype=np.float32)
     _own_features(taken, previous_closes, rules, timing.out_of_orderness_ms, features[:, :OWN_COUNT])
@@ -144,7 +146,7 @@ def _own_features(
         if newest // _MINUTE_MS > settled_minute:  # changes no feature: it lets go of bars and outcomes
             settled_minute = newest // _MINUTE_MS
             for each in states.values():
-                each.advance(newest - out_of_orderness_ms - 1)
+                each.advance(newest - out_of_orderness_ms)
 
 
 def _market_features(
@@ -154,50 +156,40 @@ def _market_features(
     rules: MarketRules,
     lag_s: int,
 ) -> npt.NDArray[np.float32]:
-    group_count = rules.trade_groups.count
-    digits = slice(rules.trade_groups.from_digit, rules.trade_groups.to_digit)
-    first, blocks = _market_blocks(punctual, previous_closes, rules, digits)
-    seconds = np.array([tick.event_time // 1000 for tick in ticks], dtype=np.int64) - lag_s - first
-    # Before its first second nothing is known of the market; after its last one it is as it was.
-    row = np.clip(seconds, -1, len(blocks) - 1)
-    unknown = np.full((1, block_length(group_count)), np.nan, dtype=np.float32)
-    groups = np.array([group_of(tick.trade_id, digits) for tick in ticks], dtype=np.intp)
-    return market_columns(np.concatenate([blocks, unknown])[row], groups, group_count)
+    groups = rules.trade_groups
+    digits = slice(groups.from_digit, groups.to_digit)
+    snapshots = _market_snapshots(punctual, previous_closes, rules, lag_s)
+    seconds = np.array([tick.event_time // 1000 for tick in ticks], dtype=np.int64) - lag_s - snapshots[0].second
+    blocks = np.array([snapshot.block for snapshot in snapshots])[np.clip(seconds, 0, len(snapshots) - 1)]
+    own_groups = np.array([group_of(tick.trade_id, digits) for tick in ticks], dtype=np.intp)
+    return market_columns(blocks, own_groups, groups.count)
 
 
-def _market_blocks(
-    ticks: Sequence[Tick], previous_closes: Mapping[str, float], rules: MarketRules, digits: slice
-) -> tuple[int, npt.NDArray[np.float32]]:
-    """The snapshot of every second from the first trade's to the last's: that first second, and the blocks."""
+def _market_snapshots(
+    ticks: Iterable[Tick], previous_closes: Mapping[str, float], rules: MarketRules, lag_s: int
+) -> list[MarketSnapshot]:
+    """The snapshot of every second that a trade of the day may see."""
     calendar = TradingCalendar(rules)
-    market = MarketState(rules, calendar)
+    fold = MarketFold(rules, calendar, lead_s=lag_s)
     in_time = sorted(ticks, key=attrgetter("event_time"))
-    first = in_time[0].event_time // 1000
-    # The day before, as far as it is known: the references of the index proxy.
-    day_before = calendar.day_of(first * 1000).start // 1000 - 1
-    market.add(day_before, [SymbolSecond(symbol, price, 0.0, 0, -1) for symbol, price in previous_closes.items()])
-    blocks: list[npt.NDArray[np.float32]] = []
+    # What is known of the day before stands in its last second: the references of the index proxy.
+    day_before = calendar.day_of(in_time[0].event_time).start // 1000 - 1
+    if previous_closes:
+        closes = (f"{symbol}:{price}:0:0:" for symbol, price in previous_closes.items())
+        fold.take(day_before, ";".join(closes))
+    snapshots: list[MarketSnapshot] = []
     for second, trades in groupby(in_time, key=lambda tick: tick.event_time // 1000):
-        while blocks and first + len(blocks) < second:  # the silent seconds before
-            market.begin(first + len(blocks))
-            blocks.append(market.snapshot().block)
-        market.add(second, _symbol_seconds(trades, digits))
-        blocks.append(market.snapshot().block)
-    return first, np.array(blocks)
+        snapshots += fold.take(second, _second_text(trades))
+    return snapshots
 
 
-def _symbol_seconds(trades: Iterable[Tick], digits: slice) -> list[SymbolSecond]:
-    """What each symbol did in a second, in the order of the symbols."""
+def _second_text(trades: Iterable[Tick]) -> str:
+    """A second's trades, symbol by symbol, in the form of :func:`state.market_state.parse_second`."""
     by_symbol: dict[str, list[Tick]] = {}
     for tick in trades:
         by_symbol.setdefault(tick.symbol, []).append(tick)
-    return [
-        SymbolSecond(
-            symbol=symbol,
-            price=ticks[-1].price,
-            turnover=sum(tick.price * tick.volume for tick in ticks),
-            trades=len(ticks),
-            group=group_of(ticks[-1].trade_id, digits),
-        )
-        for symbol, ticks in sorted(by_symbol.items())
-    ]
+    rows = []
+    for symbol, ticks in by_symbol.items():
+        turnover = sum(tick.price * tick.volume for tick in ticks)
+        rows.append(f"{symbol}:{ticks[-1].price}:{turnover}:{len(ticks)}:{ticks[-1].trade_id or ''}")
+    return ";".join(rows)

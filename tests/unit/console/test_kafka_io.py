@@ -2,8 +2,9 @@ from __future__ import annotations
 
 from pydantic import SecretStr
 
-from console.kafka_io import connection_config, consumer_group
+from console.kafka_io import connection_config
 from jobs.settings import KafkaSettings
+from jobs.topics import consumer_group
 
 
 def test_several_brokers_are_several_addresses() -> None:

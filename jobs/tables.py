@@ -1,0 +1,170 @@
+"""The job's tables: Kafka topics to read from and to write to exactly once, and views on Python's streams."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pyflink.table import Schema
+
+from jobs.topics import MAX_MESSAGE_BYTES, Topic, consumer_group, topic_name
+from state.tick import MAX_RAW_BYTES
+
+if TYPE_CHECKING:
+    from pyflink.datastream import DataStream
+    from pyflink.table import StreamTableEnvironment
+
+    from jobs.settings import KafkaSettings, Settings
+
+_PAYLOAD_TIME = """
+  payload_time AS JSON_VALUE({value}, '$.timestamp'),
+  event_time AS COALESCE(
+    CAST(TO_TIMESTAMP_LTZ(TRY_CAST(JSON_VALUE({value}, '$.timestamp') AS BIGINT), 3) AS TIMESTAMP(3)),
+    CAST(TO_TIMESTAMP_LTZ(JSON_VALUE({value}, '$.timestamp'), 'yyyy-MM-dd''T''HH:mm:ss[.SSS]XXX') AS TIMESTAMP(3)),
+    record_time),"""
+
+PREDICTION_COLUMNS = """
+  symbol STRING, event_time BIGINT, trade_id STRING, price DOUBLE, p_up FLOAT, p_flat FLOAT, p_down FLOAT,
+  direction STRING, model_version STRING, `role` STRING, feature_schema STRING, market_time BIGINT,
+  source ROW<`partition` INT, `offset` BIGINT>, produced_at BIGINT"""
+
+PREDICTION_FIELDS = """
+  symbol, event_time, trade_id, price, p_up, p_flat, p_down, direction, model_version, `role`, feature_schema,
+  market_time, ROW(`partition`, `offset`), produced_at"""
+
+OUTCOME_COLUMNS = """
+  symbol STRING, event_time BIGINT, due_time BIGINT, price DOUBLE, realised STRING, realised_price DOUBLE,
+  return_bps DOUBLE, p_up FLOAT, p_flat FLOAT, p_down FLOAT, direction STRING, correct BOOLEAN, log_loss DOUBLE,
+  brier DOUBLE, model_version STRING, `role` STRING, source ROW<`partition` INT, `offset` BIGINT>"""
+
+KEYED_JSON_COLUMNS = "message_key STRING, message STRING"
+
+
+def create_source(
+    tables: StreamTableEnvironment, name: str, settings: Settings, *, out_of_orderness_s: float, idle_after_s: float
+) -> None:
+    """The ticks' topic as raw messages with their position and event time.
+
+    The value is read as ISO-8859-1: each byte one character, so that every message, whatever its bytes, comes through
+    unharmed. The watermark follows each partition's newest event time; a time further ahead of the clock than
+    `event_time.max_ahead_s` does not move it. It lags by one millisecond more than the bound: a tick exactly at the
+    bound is not late.
+    """
+    times = settings.event_time
+    from_payload = times.source == "payload"
+    clock = "event_time" if from_payload else "record_time"
+    ahead_ms, behind_ms = round(times.max_ahead_s * 1000), round(out_of_orderness_s * 1000) + 1
+    tables.execute_sql(f"""
+        CREATE TEMPORARY TABLE {name} (
+          message_key STRING, message STRING,
+          record_time TIMESTAMP(3) METADATA FROM 'timestamp',
+          `partition` INT METADATA VIRTUAL, `offset` BIGINT METADATA VIRTUAL,
+          {_PAYLOAD_TIME.format(value="message") if from_payload else ""}
+          WATERMARK FOR {clock} AS CASE
+            WHEN {clock} <= TIMESTAMPADD(SECOND, {ahead_ms / 1000:g}, CAST(CURRENT_ROW_TIMESTAMP() AS TIMESTAMP(3)))
+            THEN {clock} - INTERVAL '{_interval(behind_ms)}' DAY TO SECOND(3) END
+        ) WITH (
+          {_options(_client(settings.kafka))},
+          'topic' = '{topic_name(Topic.TICKS, settings.kafka)}',
+          'properties.group.id' = '{consumer_group(f"job-{name.replace('_', '-')}", settings.kafka)}',
+          'properties.max.partition.fetch.bytes' = '{MAX_MESSAGE_BYTES}',
+          'scan.startup.mode' = 'earliest-offset',
+          'key.format' = 'raw', 'key.fields' = 'message_key',
+          'value.format' = 'raw', 'value.raw.charset' = 'ISO-8859-1', 'value.fields-include' = 'EXCEPT_KEY',
+          'scan.watermark.idle-timeout' = '{round(idle_after_s * 1000)} ms',
+          'scan.watermark.alignment.group' = 'ticks',
+          'scan.watermark.alignment.max-drift' = '{round(times.aligned_within_s * 1000)} ms',
+          'scan.watermark.alignment.update-interval' = '200 ms'
+        )""")
+
+
+def create_sink(
+    tables: StreamTableEnvironment, topic: Topic, settings: Settings, columns: str, key: str, value_format: str
+) -> str:
+    """A topic that is written exactly once; returns the table's name."""
+    name = topic.value.replace("-", "_")
+    kafka = settings.kafka
+    tables.execute_sql(f"""
+        CREATE TEMPORARY TABLE {name}_topic ({columns}) WITH (
+          {_options(_client(kafka))},
+          'topic' = '{topic_name(topic, kafka)}',
+          'key.format' = 'raw', 'key.fields' = '{key}',
+          'value.format' = '{value_format}',
+          'value.fields-include' = '{"EXCEPT_KEY" if value_format == "raw" else "ALL"}',
+          'sink.delivery-guarantee' = 'exactly-once',
+          'sink.transactional-id-prefix' = '{topic_name(topic, kafka)}',
+          'properties.transaction.timeout.ms' = '{settings.flink.transaction_timeout_ms}',
+          'properties.compression.type' = 'lz4'
+        )""")
+    return f"{name}_topic"
+
+
+def create_view(
+    tables: StreamTableEnvironment, name: str, stream: DataStream, columns: dict[str, str], row_time: str | None = None
+) -> None:
+    """A stream of tuples as a view with named columns.
+
+    Args:
+        tables: The table environment.
+        name: Name of the view.
+        stream: Tuples f0, f1, …
+        columns: Names and SQL types, in order.
+        row_time: SQL expression over f0, f1, … that gives the event time; the stream's watermarks go on.
+    """
+    schema = Schema.new_builder()
+    for number, kind in enumerate(columns.values()):
+        schema.column(f"f{number}", kind)
+    if row_time is not None:
+        schema.column_by_expression("row_time", row_time).watermark("row_time", "SOURCE_WATERMARK()")
+    # The stream's view keeps the engine's names; the one beside it has ours.
+    tables.create_temporary_view(f"{name}_stream", stream, schema.build())
+    names = ", ".join(f"f{number} AS `{column}`" for number, column in enumerate(columns))
+    extra = ", row_time" if row_time is not None else ""
+    tables.create_temporary_view(name, tables.sql_query(f"SELECT {names}{extra} FROM {name}_stream"))  # noqa: S608
+
+
+MESSAGE_HEAD = (
+    f"CASE WHEN CHAR_LENGTH(message) > {MAX_RAW_BYTES} THEN SUBSTRING(message, 1, {MAX_RAW_BYTES}) ELSE message END"
+)
+"""The message, cut at the size above which it is refused: what is longer never travels to Python."""
+
+
+def _client(kafka: KafkaSettings) -> dict[str, str]:
+    """Connector options to reach the broker; the password stays out of the job graph.
+
+    Kafka's own configuration provider fills it in from the workers' environment when a client starts.
+    """
+    options = {
+        "connector": "kafka",
+        "properties.bootstrap.servers": kafka.bootstrap_servers,
+        "properties.security.protocol": kafka.security_protocol,
+    }
+    if kafka.ssl_ca_file:
+        options |= {"properties.ssl.truststore.type": "PEM", "properties.ssl.truststore.location": kafka.ssl_ca_file}
+    if kafka.security_protocol.startswith("SASL"):
+        module = "plain.PlainLoginModule" if kafka.sasl_mechanism == "PLAIN" else "scram.ScramLoginModule"
+        options |= {
+            "properties.sasl.mechanism": kafka.sasl_mechanism,
+            "properties.config.providers": "env",
+            "properties.config.providers.env.class": "org.apache.kafka.common.config.provider.EnvVarConfigProvider",
+            "properties.sasl.jaas.config": (
+                f"org.apache.kafka.common.security.{module} required "
+                f'username="{kafka.sasl_username}" password="${{env:TICKCAST_KAFKA__SASL_PASSWORD}}";'
+            ),
+        }
+    return options
+
+
+def _options(options: dict[str, str]) -> str:
+    return ", ".join(f"'{name}' = '{_quoted(value)}'" for name, value in options.items())
+
+
+def _quoted(text: str) -> str:
+    return text.replace("'", "''")
+
+
+def _interval(milliseconds: int) -> str:
+    """The text of a SQL interval DAY TO SECOND(3)."""
+    seconds, rest = divmod(milliseconds, 1000)
+    minutes, seconds = divmod(seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours // 24} {hours % 24:02d}:{minutes:02d}:{seconds:02d}.{rest:03d}"

@@ -1,0 +1,111 @@
+"""How a symbol's memory is kept in Flink's state: a snapshot, and a journal of what has happened since.
+
+Each trade appends a few dozen bytes instead of writing the whole window again; now and then the journal is folded
+into a new snapshot. Every element begins with the version of its form: bytes of another version are refused with a
+sentence, because Flink hands Python's state back without a look at its type.
+"""
+
+from __future__ import annotations
+
+import struct
+from hashlib import blake2b
+from typing import TYPE_CHECKING
+
+import msgpack
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from state.symbol_state import SymbolState
+
+VERSION = 1
+
+_SNAPSHOT, _TRADE, _CLOCK = 1, 2, 3
+_HEAD = struct.Struct("<BB")
+_TRADE_FORM = struct.Struct("<BBqdqqBiq")  # version, kind, time, price, volume, trade key, has key, partition, offset
+_CLOCK_FORM = struct.Struct("<BBqB")  # version, kind, watermark, settled
+
+COMPACT_AFTER = 128
+"""Journal entries after which a new snapshot is written."""
+
+KEY_BYTES = 8
+
+_EXACT_DIGITS = 18
+"""A number of so many digits fits the key as it is."""
+
+
+class StateVersionError(RuntimeError):
+    """State that this version of tickcast can't read."""
+
+
+def trade_key(trade_id: str | None) -> int | None:
+    """A signed 64-bit key of a trade id: the number itself where it is one, else a hash; None without an id."""
+    if not trade_id:
+        return None
+    if len(trade_id) <= _EXACT_DIGITS and trade_id.isascii() and trade_id.isdigit() and trade_id[0] != "0":
+        return int(trade_id)
+    return int.from_bytes(blake2b(trade_id.encode(), digest_size=KEY_BYTES).digest(), "little", signed=True) | -(2**63)
+
+
+def encode_trade(time: int, price: float, volume: int, key: int | None, partition: int, offset: int) -> bytes:
+    """The journal's entry for one trade."""
+    has_key = key is not None
+    return _TRADE_FORM.pack(VERSION, _TRADE, time, price, volume, key or 0, has_key, partition, offset)
+
+
+def encode_clock(watermark: int, *, settled: bool) -> bytes:
+    """The journal's entry for a watermark; `settled` where it ran ahead of the stream's own."""
+    return _CLOCK_FORM.pack(VERSION, _CLOCK, watermark, settled)
+
+
+def encode_snapshot(state: SymbolState) -> bytes:
+    """The whole memory but the trade keys, which are kept beside it."""
+    body: bytes = msgpack.packb(state.dump())
+    return _HEAD.pack(VERSION, _SNAPSHOT) + body
+
+
+def encode_keys(keys: Iterable[int]) -> bytes:
+    """Trade keys, eight bytes each."""
+    return b"".join(key.to_bytes(KEY_BYTES, "little", signed=True) for key in keys)
+
+
+def restore(state: SymbolState, elements: Iterable[bytes], key_chunks: Iterable[bytes]) -> int:
+    """Brings a fresh state to where the elements say it stood.
+
+    Args:
+        state: A new :class:`SymbolState`.
+        elements: Snapshot and journal, in the order in which they were written.
+        key_chunks: What :func:`encode_keys` gave; the keys of the journal's own trades are not among them.
+
+    Returns:
+        Number of journal entries since the snapshot.
+
+    Raises:
+        StateVersionError: If an element is of another version or kind.
+    """
+    entries = 0
+    for element in elements:
+        version, kind = _HEAD.unpack_from(element)
+        if version != VERSION:
+            raise StateVersionError(
+                f"the state of {state.symbol} was written in form {version}, this tickcast reads form {VERSION}: "
+                "start it from a savepoint of its own version, or upgrade through the versions between"
+            )
+        if kind == _TRADE:
+            _, _, time, price, volume, key, has_key, partition, offset = _TRADE_FORM.unpack(element)
+            state.apply(time, price, volume, key if has_key else None, partition, offset)
+            entries += 1
+        elif kind == _CLOCK:
+            _, _, watermark, settled = _CLOCK_FORM.unpack(element)
+            state.advance(watermark)
+            if settled:
+                state.clock = watermark
+            entries += 1
+        elif kind == _SNAPSHOT:
+            state.load(msgpack.unpackb(element[_HEAD.size :], strict_map_key=False))
+        else:
+            raise StateVersionError(f"the state of {state.symbol} holds an entry of unknown kind {kind}")
+    state.take_alerts()
+    for chunk in key_chunks:
+        state.seen.update(key for (key,) in struct.iter_unpack("<q", chunk))
+    return entries
