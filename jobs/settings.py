@@ -104,6 +104,9 @@ class FlinkSettings(_Section):
     transaction_timeout_ms: int = Field(
         900_000, ge=60_000, description="Longest outage after which the sinks' open transactions can still commit."
     )
+    bounded: bool = Field(
+        False, description="Read up to the topic's present end, then finish: for backfills and tests."
+    )
 
 
 class RedisSettings(_Section):

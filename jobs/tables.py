@@ -68,6 +68,7 @@ def create_source(
           'properties.group.id' = '{consumer_group(f"job-{name.replace('_', '-')}", settings.kafka)}',
           'properties.max.partition.fetch.bytes' = '{MAX_MESSAGE_BYTES}',
           'scan.startup.mode' = 'earliest-offset',
+          'scan.bounded.mode' = '{"latest-offset" if settings.flink.bounded else "unbounded"}',
           'key.format' = 'raw', 'key.fields' = 'message_key',
           'value.format' = 'raw', 'value.raw.charset' = 'ISO-8859-1', 'value.fields-include' = 'EXCEPT_KEY',
           'scan.watermark.idle-timeout' = '{round(idle_after_s * 1000)} ms',
