@@ -18,6 +18,7 @@ from jobs.tables import (
     create_sink,
     create_source,
     create_view,
+    interval,
 )
 from jobs.topics import Topic, topic_name
 from state.features import SCHEMA_HASH
@@ -184,6 +185,9 @@ def sum_up_market(tables: StreamTableEnvironment, settings: Settings, rules: Mar
         market,
         {"snapshot_second": "BIGINT", "snapshot": "BYTES", "message": "STRING"},
         row_time="TO_TIMESTAMP_LTZ(f0 * 1000, 3)",
+        # The market's own watermark runs ahead of the ticks'. Where all inputs fall idle, the furthest one counts, and
+        # what still waits for its minute would be given up.
+        watermark=f"row_time - {interval(round(settings.event_time.out_of_orderness_s * 1000) + 1000)}",
     )
     create_view(
         tables,
@@ -207,7 +211,7 @@ def score(tables: StreamTableEnvironment, settings: Settings, rules: MarketRules
             SELECT f.*, m.snapshot_second, score_ticks(f.features, m.snapshot) AS scores
             FROM features AS f LEFT JOIN market AS m
               ON f.market_second = m.snapshot_second
-              AND m.row_time BETWEEN f.row_time - INTERVAL '{settings.market.lag_s + 1}' SECOND AND f.row_time"""),  # noqa: S608
+              AND m.row_time BETWEEN f.row_time - {interval((settings.market.lag_s + 1) * 1000)} AND f.row_time"""),  # noqa: S608
     )
     tables.create_temporary_view(
         "predictions",

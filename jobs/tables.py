@@ -61,7 +61,7 @@ def create_source(
           {_PAYLOAD_TIME.format(value="message") if from_payload else ""}
           WATERMARK FOR {clock} AS CASE
             WHEN {clock} <= TIMESTAMPADD(SECOND, {ahead_ms / 1000:g}, CAST(CURRENT_ROW_TIMESTAMP() AS TIMESTAMP(3)))
-            THEN {clock} - INTERVAL '{_interval(behind_ms)}' DAY TO SECOND(3) END
+            THEN {clock} - {interval(behind_ms)} END
         ) WITH (
           {_options(_client(settings.kafka))},
           'topic' = '{topic_name(Topic.TICKS, settings.kafka)}',
@@ -100,7 +100,12 @@ def create_sink(
 
 
 def create_view(
-    tables: StreamTableEnvironment, name: str, stream: DataStream, columns: dict[str, str], row_time: str | None = None
+    tables: StreamTableEnvironment,
+    name: str,
+    stream: DataStream,
+    columns: dict[str, str],
+    row_time: str | None = None,
+    watermark: str = "SOURCE_WATERMARK()",
 ) -> None:
     """A stream of tuples as a view with named columns.
 
@@ -109,18 +114,27 @@ def create_view(
         name: Name of the view.
         stream: Tuples f0, f1, …
         columns: Names and SQL types, in order.
-        row_time: SQL expression over f0, f1, … that gives the event time; the stream's watermarks go on.
+        row_time: SQL expression over f0, f1, … that gives the event time.
+        watermark: SQL expression over `row_time`; by default the stream's own watermarks go on.
     """
     schema = Schema.new_builder()
     for number, kind in enumerate(columns.values()):
         schema.column(f"f{number}", kind)
     if row_time is not None:
-        schema.column_by_expression("row_time", row_time).watermark("row_time", "SOURCE_WATERMARK()")
+        schema.column_by_expression("row_time", row_time).watermark("row_time", watermark)
     # The stream's view keeps the engine's names; the one beside it has ours.
     tables.create_temporary_view(f"{name}_stream", stream, schema.build())
     names = ", ".join(f"f{number} AS `{column}`" for number, column in enumerate(columns))
     extra = ", row_time" if row_time is not None else ""
     tables.create_temporary_view(name, tables.sql_query(f"SELECT {names}{extra} FROM {name}_stream"))  # noqa: S608
+
+
+def interval(milliseconds: int) -> str:
+    """A SQL interval."""
+    seconds, rest = divmod(milliseconds, 1000)
+    minutes, seconds = divmod(seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"INTERVAL '{hours // 24} {hours % 24:02d}:{minutes:02d}:{seconds:02d}.{rest:03d}' DAY TO SECOND(3)"
 
 
 MESSAGE_HEAD = (
@@ -161,11 +175,3 @@ def _options(options: dict[str, str]) -> str:
 
 def _quoted(text: str) -> str:
     return text.replace("'", "''")
-
-
-def _interval(milliseconds: int) -> str:
-    """The text of a SQL interval DAY TO SECOND(3)."""
-    seconds, rest = divmod(milliseconds, 1000)
-    minutes, seconds = divmod(seconds, 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours // 24} {hours % 24:02d}:{minutes:02d}:{seconds:02d}.{rest:03d}"

@@ -10,16 +10,14 @@ import pandas as pd
 from pyflink.table import DataTypes, FunctionContext, ScalarFunction
 from pyflink.table.udf import udf
 
-from state.features import OWN_COUNT, SCHEMA_HASH
-from state.market_state import block_length, market_columns
+from state.features import SCHEMA_HASH
 from udfs.artifact import load_artifact
+from udfs.blocks import feature_block, no_snapshot
 from udfs.manifest import CLASSES
 from udfs.scorer import Scorer
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from numpy.typing import NDArray
 
 SCORES = DataTypes.ROW(
     [
@@ -32,24 +30,6 @@ SCORES = DataTypes.ROW(
 )
 
 _DIRECTIONS = np.array(CLASSES, dtype=object)
-
-
-def feature_block(packed: bytes, snapshots: bytes, rows: int, group_count: int) -> NDArray[np.float32]:
-    """Rows of the whole feature schema.
-
-    Args:
-        packed: `rows` packed own blocks with their groups (`state.symbol_process.PACKED`), one behind the other.
-        snapshots: `rows` market blocks, one behind the other.
-        rows: Number of ticks.
-        group_count: Contract groups of the market.
-
-    Returns:
-        Shape (rows, FEATURE_COUNT), float32.
-    """
-    own = np.frombuffer(packed, np.float32).reshape(rows, OWN_COUNT + 1)
-    market = np.frombuffer(snapshots, np.float32).reshape(rows, block_length(group_count))
-    groups = own[:, OWN_COUNT].astype(np.intp)
-    return np.hstack((own[:, :OWN_COUNT], market_columns(market, groups, group_count)))
 
 
 class ScoreTicks(ScalarFunction):  # type: ignore[misc]
@@ -70,7 +50,7 @@ class ScoreTicks(ScalarFunction):  # type: ignore[misc]
         """Loads the model and makes its first, slow call."""
         self._scorer = Scorer(load_artifact(self._directory, self._version, SCHEMA_HASH))
         self._scorer.warm_up()
-        self._no_snapshot = np.full(block_length(self._group_count), np.nan, np.float32).tobytes()
+        self._no_snapshot = no_snapshot(self._group_count)
 
     def eval(self, features: pd.Series[bytes], snapshots: pd.Series[bytes]) -> pd.DataFrame:
         """Scores one batch.
