@@ -23,12 +23,15 @@ VERSION = 1
 _SNAPSHOT, _TRADE, _CLOCK = 1, 2, 3
 _HEAD = struct.Struct("<BB")
 _TRADE_FORM = struct.Struct("<BBqdqqBiq")  # version, kind, time, price, volume, trade key, has key, partition, offset
-_CLOCK_FORM = struct.Struct("<BBqB")  # version, kind, watermark, settled
+_CLOCK_FORM = struct.Struct("<BBq")  # version, kind, watermark
 
 COMPACT_AFTER = 128
 """Journal entries after which a new snapshot is written."""
 
 KEY_BYTES = 8
+
+_LARGE = 1
+"""Code of the msgpack extension for whole numbers beyond 64 bits: sums of price x volume may be such."""
 
 _EXACT_DIGITS = 18
 """A number of so many digits fits the key as it is."""
@@ -53,14 +56,14 @@ def encode_trade(time: int, price: float, volume: int, key: int | None, partitio
     return _TRADE_FORM.pack(VERSION, _TRADE, time, price, volume, key or 0, has_key, partition, offset)
 
 
-def encode_clock(watermark: int, *, settled: bool) -> bytes:
-    """The journal's entry for a watermark; `settled` where it ran ahead of the stream's own."""
-    return _CLOCK_FORM.pack(VERSION, _CLOCK, watermark, settled)
+def encode_clock(watermark: int) -> bytes:
+    """The journal's entry for a watermark."""
+    return _CLOCK_FORM.pack(VERSION, _CLOCK, watermark)
 
 
 def encode_snapshot(state: SymbolState) -> bytes:
     """The whole memory but the trade keys, which are kept beside it."""
-    body: bytes = msgpack.packb(state.dump())
+    body: bytes = msgpack.packb(state.dump(), default=_pack_large)
     return _HEAD.pack(VERSION, _SNAPSHOT) + body
 
 
@@ -96,16 +99,22 @@ def restore(state: SymbolState, elements: Iterable[bytes], key_chunks: Iterable[
             state.apply(time, price, volume, key if has_key else None, partition, offset)
             entries += 1
         elif kind == _CLOCK:
-            _, _, watermark, settled = _CLOCK_FORM.unpack(element)
+            _, _, watermark = _CLOCK_FORM.unpack(element)
             state.advance(watermark)
-            if settled:
-                state.clock = watermark
             entries += 1
         elif kind == _SNAPSHOT:
-            state.load(msgpack.unpackb(element[_HEAD.size :], strict_map_key=False))
+            state.load(msgpack.unpackb(element[_HEAD.size :], strict_map_key=False, ext_hook=_unpack_large))
         else:
             raise StateVersionError(f"the state of {state.symbol} holds an entry of unknown kind {kind}")
     state.take_alerts()
     for chunk in key_chunks:
         state.seen.update(key for (key,) in struct.iter_unpack("<q", chunk))
     return entries
+
+
+def _pack_large(number: int) -> msgpack.ExtType:
+    return msgpack.ExtType(_LARGE, number.to_bytes(number.bit_length() // 8 + 1, "little", signed=True))
+
+
+def _unpack_large(_code: int, data: bytes) -> int:
+    return int.from_bytes(data, "little", signed=True)

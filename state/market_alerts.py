@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -62,8 +63,9 @@ class MarketAlerts:
 
     def _find_halt(self, second: int, day: TradingDay) -> None:
         start = self._last_second
-        in_session = day.open <= start * 1000 < day.close
-        if self._halted_since or not in_session or second * 1000 > day.close + 1000 or second - start < self._silence_s:
+        if self._halted_since or not day.in_session(start * 1000) or second - start < self._silence_s:
+            return
+        if second * 1000 > day.close + 1000:
             return
         self._halted_since = start
         self._raised.append(
@@ -91,39 +93,50 @@ class MarketAlerts:
                 end=second * 1000,
             )
         )
-        for step in day.breakers:
-            if step.halt_minutes and abs(length - step.halt_minutes * 60) <= _HALT_TOLERANCE_S:
-                self._raised.append(
-                    MarketAlert(
-                        "index_halt",
-                        start * 1000,
-                        step.move,
-                        step.move,
-                        f"the halt lasted the {step.halt_minutes} minutes of the {step.move:.0%} index breaker",
-                        start=start * 1000,
-                        end=second * 1000,
-                    )
-                )
-
-    def index(self, second: int, index_return: float, day: TradingDay | None) -> None:
-        """Takes in the index's move (a ratio) against its reference at the end of a second."""
-        if day is None or not day.open <= second * 1000 < day.close:
-            return
-        for number, step in enumerate(day.breakers):
-            if number in self._steps_passed or abs(index_return) < step.move or self._too_late(second, step, day):
-                continue
-            self._steps_passed.append(number)
+        lasted = (step for step in day.breakers if step.halt_minutes)
+        step = next((step for step in lasted if abs(length - step.halt_minutes * 60) <= _HALT_TOLERANCE_S), None)
+        if step is not None:
             self._raised.append(
                 MarketAlert(
                     "index_halt",
-                    second * 1000,
+                    start * 1000,
                     step.move,
-                    index_return,
-                    f"the index has moved {index_return:+.2%}: the {step.move:.0%} breaker halts for "
-                    + (f"{step.halt_minutes} minutes" if step.halt_minutes else "the rest of the day"),
-                    start=second * 1000,
+                    step.move,
+                    f"the halt lasted the {step.halt_minutes} minutes of the {step.move:.0%} index breaker",
+                    start=start * 1000,
+                    end=second * 1000,
                 )
             )
+
+    def index(self, second: int, index_return: float, day: TradingDay | None) -> None:
+        """Takes in the index's move (a ratio) against its reference at the end of a second.
+
+        Of several steps that it passes at once, the strongest one holds.
+        """
+        if day is None or not day.in_session(second * 1000):
+            return
+        passed = [
+            number
+            for number, step in enumerate(day.breakers)
+            if number not in self._steps_passed
+            and abs(index_return) >= step.move
+            and not self._too_late(second, step, day)
+        ]
+        if not passed:
+            return
+        self._steps_passed += passed
+        step = max((day.breakers[number] for number in passed), key=attrgetter("move"))
+        self._raised.append(
+            MarketAlert(
+                "index_halt",
+                second * 1000,
+                step.move,
+                index_return,
+                f"the index has moved {index_return:+.2%}: the {step.move:.0%} breaker halts for "
+                + (f"{step.halt_minutes} minutes" if step.halt_minutes else "the rest of the day"),
+                start=second * 1000,
+            )
+        )
 
     @staticmethod
     def _too_late(second: int, step: BreakerStep, day: TradingDay) -> bool:

@@ -68,7 +68,7 @@ class MarketFold:
             return []
         first = self.emitted + 1
         if self._state.is_new_day(second):
-            first = second - self._lead_s
+            first = max(first, second - self._lead_s)
         snapshots = []
         for each in range(first, second + 1):
             self._state.begin(each)

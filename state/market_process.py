@@ -34,7 +34,7 @@ MARKET_ALERTS = OutputTag("market alerts", KEYED_JSON)
 
 VERSION = 1
 _ENTRY = struct.Struct("<BBq")
-_SNAPSHOT_KIND, _SECOND_KIND, _GIVEN_KIND = 1, 2, 3
+_SNAPSHOT_KIND, _SECOND_KIND, _GIVEN_KIND, _SILENT_KIND = 1, 2, 3, 4
 _COMPACT_AFTER = 600
 _WARM_UP_S = 10.0
 _BEHIND_S = 60.0
@@ -95,7 +95,7 @@ class MarketProcess(KeyedProcessFunction):  # type: ignore[misc]
             snapshots = fold.give(second)
             if not behind:
                 fold.silence(second)
-            self._remember(_ENTRY.pack(VERSION, _GIVEN_KIND, second))
+            self._remember(_ENTRY.pack(VERSION, _GIVEN_KIND if behind else _SILENT_KIND, second))
             yield from self._emit(snapshots)
         else:
             self._waiting = True
@@ -124,6 +124,8 @@ class MarketProcess(KeyedProcessFunction):  # type: ignore[misc]
                 fold.take(second, body.decode())
             else:
                 fold.give(second)
+                if kind == _SILENT_KIND:
+                    fold.silence(second)
             self._entries += 1
         fold.take_alerts()
         self._fold = fold

@@ -115,6 +115,7 @@ class MarketState:
         self._alerts = MarketAlerts(rules)
         self._columns: dict[str, int] = {}
         self._closes: dict[str, float] = {}
+        self._index_price = np.nan
         self._day: TradingDay | None = None
         self.second = 0
         """The second that is being collected, epoch seconds; 0 before the first."""
@@ -134,6 +135,9 @@ class MarketState:
         if self.second:
             row = self._prices[self.second % _RING]
             self._closes.update({s: float(row[c]) for s, c in self._columns.items() if row[c] == row[c]})
+        index = self._rules.symbols.index
+        if index is not None and self._index_price == self._index_price:
+            self._closes[index] = self._index_price
         self._columns.clear()
         self._resize(self._prices.shape[1])
         self._index_price = np.nan
@@ -182,7 +186,7 @@ class MarketState:
             if row.group >= 0:
                 self._group_of[column] = row.group
             self._trades[now] += row.trades
-        if rows:
+        if any(row.symbol != index for row in rows):  # an exchange may publish its index through a halt
             self._alerts.traded(second, self._day)
 
     def _add_symbol(self, row: SymbolSecond) -> int:

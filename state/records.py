@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from state.tick import Tick
 
 MARKET_PARTITION = -1
-"""Stands where a market-wide alert would name its tick's partition; its offset is then the epoch second."""
+"""Stands where a market-wide alert would name its tick's partition; its offset is then the epoch second in which it
+was found: a halt that the index announced and the same halt found by its length are two alerts of two seconds."""
 
 MARKET_SYMBOL = "*MARKET*"
 
@@ -47,6 +48,7 @@ def alert_record(symbol: str, alert: Alert) -> dict[str, object]:
 
 def market_alert_record(alert: MarketAlert) -> dict[str, object]:
     """An alert about the whole market."""
+    found_at = alert.event_time if alert.end is None else alert.end
     return {
         "rule": alert.rule,
         "symbol": MARKET_SYMBOL,
@@ -55,7 +57,7 @@ def market_alert_record(alert: MarketAlert) -> dict[str, object]:
         "event_time": alert.event_time,
         "message": alert.message,
         "detail": {"start": alert.start, "end": alert.end},
-        "source": _source(MARKET_PARTITION, alert.event_time // 1000),
+        "source": _source(MARKET_PARTITION, found_at // 1000),
     }
 
 

@@ -5,13 +5,14 @@ Rules that changed over the years carry the day from which they hold; :meth:`Mar
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Annotated, Literal, Self, TypeVar
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,6 +40,15 @@ class SymbolRules(_Rule):
 
     pattern: str
     index: str | None = None
+
+    @field_validator("pattern")
+    @classmethod
+    def _pattern_is_a_regular_expression(cls, pattern: str) -> str:
+        try:
+            re.compile(pattern)
+        except re.error as error:
+            raise ValueError(f"{pattern!r} is no regular expression: {error}") from None
+        return pattern
 
 
 class Limits(_Rule):
@@ -154,6 +164,10 @@ class TradingDay:
     band: float
     breakers: tuple[BreakerStep, ...]
 
+    def in_session(self, moment: int) -> bool:
+        """Whether the market is in continuous trading at this moment (epoch ms)."""
+        return self.is_trading_day and self.open <= moment < self.close
+
 
 class MarketRules(_Rule):
     """All rules of one market, as its YAML file states them."""
@@ -168,6 +182,15 @@ class MarketRules(_Rule):
     index_breakers: list[IndexBreakers]
     price_grid: PriceGrid
     alerts: AlertRules
+
+    @field_validator("timezone")
+    @classmethod
+    def _timezone_is_known(cls, timezone: str) -> str:
+        try:
+            ZoneInfo(timezone)
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            raise ValueError(f"{timezone!r} is no time zone such as Asia/Kathmandu") from None
+        return timezone
 
     @model_validator(mode="after")
     def _dated_rules_are_in_order(self) -> Self:
@@ -226,9 +249,13 @@ def load_rules(path: Path) -> MarketRules:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ValueError(f"the market's rules can't be read: {error}") from error
-    except yaml.YAMLError as error:
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
         raise ValueError(f"{path} is not YAML: {error}") from error
-    return MarketRules.model_validate(content)
+    try:
+        return MarketRules.model_validate(content)
+    except ValidationError as error:
+        wrong = (f"{'.'.join(map(str, one['loc'])) or 'the file'}: {one['msg']}" for one in error.errors())
+        raise ValueError(f"{path} states no valid rules of a market: {'; '.join(wrong)}") from error
 
 
 def _in_force(rules: Sequence[R], day: date) -> R:

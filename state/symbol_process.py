@@ -199,31 +199,28 @@ class SymbolProcess(KeyedProcessFunction):  # type: ignore[misc]
         if watermark != self._watermark:
             self._watermark = watermark
             self._moved_at = time.time()
-        settled = False
         if ctx.time_domain() == TimeDomain.PROCESSING_TIME:
             live.settle_timer = False
             last_due = state.last_due
             silent = (time.time() - self._moved_at) * 1000 >= self._times.close_after
             if last_due is not None and silent and last_due > watermark:
-                watermark, settled = last_due, True
+                watermark = last_due
         elif live.timer is not None and timestamp >= live.timer:
             live.timer = None
-        yield from self._advance(symbol, live, watermark, settled=settled)
+        yield from self._advance(symbol, live, watermark)
         self._set_timers(live, ctx)
 
-    def _advance(self, symbol: str, live: _Live, watermark: int, *, settled: bool) -> Iterator[Any]:
+    def _advance(self, symbol: str, live: _Live, watermark: int) -> Iterator[Any]:
         state = live.state
         due = state.next_due
         if due is None or due > watermark:
             return
         session = state.session
         bars, outcomes = state.advance(watermark)
-        if settled:
-            state.clock = watermark
         if state.session != session:
             self._compact(live, new_session=True)
         else:
-            self._remember(live, codec.encode_clock(watermark, settled=settled), None)
+            self._remember(live, codec.encode_clock(watermark), None)
         for bar in bars:
             yield BARS, (symbol, records.to_json(records.bar_record(symbol, bar)))
         for one in outcomes:

@@ -43,7 +43,8 @@ class SymbolState:
         self._calendar = calendar
         self._grid = rules.price_grid
         self.clock = 0
-        """Event time (ms) up to which all is settled although the watermark stands still; 0: none."""
+        """Event time (ms) up to which all is settled: no trade at or before it may come, even if the stream's own
+        watermark is behind it, as after a restart; 0: none."""
         self._day: TradingDay | None = None
         self.previous_close = 0
         self.window = TickWindow()
@@ -140,7 +141,7 @@ class SymbolState:
         macd = self._macd.peek_lines(as_float)
         ema = self._ema.peek(as_float)
         carried = self._carried
-        z_score = _z_score(volumes[-21:-1], volume)
+        z_score = _z_score(volumes[max(at - 20, 0) : at], volume)
         reference = self.previous_close
         day_return = price / reference - 1.0 if reference else nan
         grid = self._grid.fine if self._fine_grid else self._grid.coarse
@@ -215,6 +216,7 @@ class SymbolState:
 
     def advance(self, watermark: int) -> tuple[list[Bar], list[Realised]]:
         """Takes in that no trade at or before this moment (ms) is to come: what it completes comes back."""
+        self.clock = max(self.clock, watermark)
         bars = self._bars.close(watermark)
         realised = self._outcomes.settle(watermark)
         if self._day is not None and self._trades and watermark >= self._session_end:

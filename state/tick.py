@@ -8,8 +8,13 @@ from typing import NamedTuple
 
 import orjson
 
+from state.window import PRICE_UNITS
+
 MAX_RAW_BYTES = 65_536
 """A longer message is not a trade; it is refused without being parsed."""
+
+MIN_PRICE = 1 / PRICE_UNITS
+"""The smallest price, in rupees, that the state can tell from 0."""
 
 
 class Tick(NamedTuple):
@@ -17,7 +22,7 @@ class Tick(NamedTuple):
 
     Attributes:
         symbol: The security's ticker.
-        price: Price of one share, in rupees, > 0.
+        price: Price of one share, in rupees, at least :data:`MIN_PRICE`.
         volume: Number of shares, > 0.
         event_time: When the trade happened, ms since the epoch.
         trade_id: The exchange's id of the trade, unique per symbol; None where the feed has none.
@@ -104,8 +109,8 @@ class TickParser:
             price = float(price) if -(2**53) < price < 2**53 else float("inf")
         elif kind is not float:
             raise BadTickError(f"price is a JSON {_json_kind(price)}, not a number")
-        if not 0.0 < price <= self._max_price:
-            raise BadTickError(f"price {price!r} is not above 0 and at most {self._max_price:g}")
+        if not MIN_PRICE <= price <= self._max_price:
+            raise BadTickError(f"price {price!r} is not between {MIN_PRICE:g} and {self._max_price:g}")
         if type(volume) is not int:
             raise BadTickError(f"volume is a JSON {_json_kind(volume)}, not an integer")
         if not 0 < volume <= self._max_volume:

@@ -14,14 +14,17 @@ KEEP_TICKS = 64
 """So many of the newest trades are kept however old they are."""
 
 MAX_TICKS = 1024
-"""Never more than so many: a symbol that trades faster has shorter spans."""
+"""So many at least are kept of a symbol that trades too fast for all of its spans: those are shorter then."""
+
+_TRIM = 64
+"""So many trades are dropped at once, not each by itself."""
 
 PRICE_UNITS = 10_000
 """Prices are kept as whole ten-thousandths of a rupee: their sums are exact, in whatever order they are made."""
 
 
 class TickWindow:
-    """Trades of the last 300 s, at least the last 64 and at most 1,024 of them.
+    """Trades of the last 300 s, at least the last 64; of more than 1,087 only the last 1,024.
 
     All columns run in event-time order; a trade that arrives behind newer ones is put in its place (after those
     of its own millisecond). Sums are of whole numbers, hence exact and the same however the window came about.
@@ -83,7 +86,7 @@ class TickWindow:
         self.volumes.append(volume)
         self.signs.append(sign)
         self._advance(time, price, volume, sign)
-        if len(times) >= 2 * KEEP_TICKS:
+        if len(times) >= KEEP_TICKS + _TRIM:
             self._trim()
         return len(times) - 1
 
@@ -118,7 +121,7 @@ class TickWindow:
         self.signs.insert(at, 0)
         self._sign_from(at)
         self._sum_up()
-        if len(self.times) >= 2 * KEEP_TICKS:
+        if len(self.times) >= KEEP_TICKS + _TRIM:
             at -= self._trim()
         return max(at, 0)
 
@@ -146,7 +149,7 @@ class TickWindow:
         length = len(self.times)
         surplus = min(self.starts[-1], length - KEEP_TICKS)
         crowded = length - MAX_TICKS
-        if surplus < KEEP_TICKS and crowded < KEEP_TICKS:
+        if surplus < _TRIM and crowded < _TRIM:
             return 0
         drop = max(surplus, crowded)
         # The trade just before each span's start stays: a return over the span is measured from it.

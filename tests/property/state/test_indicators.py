@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from state.indicators import Ema, Macd, Rsi
-from state.moments import RunningMoments
 
 prices_on_the_grid = st.lists(st.integers(1, 100_000), min_size=2, max_size=150).map(
     lambda tenths: [tenth / 10 for tenth in tenths]
@@ -45,20 +44,3 @@ def test_macd_equals_talib(prices: list[float], fast: int, gap: int, signal: int
         lines.append((macd.value, macd.signal, macd.histogram))
     expected = np.array(talib.MACD(np.array(prices), fast, fast + gap, signal)).T
     np.testing.assert_allclose(lines, expected, rtol=1e-9, atol=1e-8)
-
-
-@given(
-    st.lists(st.floats(-1e9, 1e9) | st.integers(1, 1000).map(float), min_size=1, max_size=80),
-    st.integers(1, 20),
-)
-def test_moments_of_a_rolling_window_equal_numpys_on_that_window(values: list[float], length: int) -> None:
-    moments = RunningMoments()
-    for i, value in enumerate(values):
-        moments.update(value)
-        if i >= length:
-            moments.remove(values[i - length])
-        window = np.array(values[max(0, i - length + 1) : i + 1])
-        scale = float(np.abs(window).max())
-        np.testing.assert_allclose(moments.mean, window.mean(), rtol=1e-12, atol=1e-15 * scale)
-        # NumPy itself rounds the mean that it subtracts: what is below that is beyond the reference.
-        np.testing.assert_allclose(moments.value, window.std(), rtol=1e-9, atol=1e-14 * scale + 1e-150)

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from state.indicators import Ema, Indicator, Macd, Rsi
-from state.moments import RunningMoments
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,9 +17,8 @@ MAKERS: dict[str, Callable[[], Indicator]] = {
     "ema": lambda: Ema(20),
     "rsi": Rsi,
     "macd": Macd,
-    "moments": RunningMoments,
 }
-WARM_UP = {"ema": 20, "rsi": 15, "macd": 34, "moments": 1}
+WARM_UP = {"ema": 20, "rsi": 15, "macd": 34}
 PRICES = 500.0 + np.random.default_rng(7).normal(0.0, 2.0, 120).cumsum()
 
 every_indicator = pytest.mark.parametrize("name", MAKERS)
