@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import subprocess
 import time
+import uuid
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -16,6 +16,7 @@ from console.flink_rest import FlinkRest, Job
 from console.job_record import JobRecord
 from console.stack.component import Health
 from console.stack.flink_home import FlinkHome
+from console.stack.lock import alone
 from jobs.settings import PROJECT_ROOT, Settings
 
 if TYPE_CHECKING:
@@ -28,7 +29,6 @@ _SUBMIT_TIMEOUT_S = 180
 _RUNNING_TIMEOUT_S = 180
 _SAVEPOINT_TIMEOUT_S = 300
 _POLL_S = 0.25
-_JOB_ID = re.compile(r"Job has been submitted with JobID ([0-9a-f]{32})")
 _PROGRAM_ENDED = "org.apache.flink.client.program.ProgramAbortException"
 
 _JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object, last.")]
@@ -75,10 +75,15 @@ def rescale(
 ) -> None:
     """Stop the job with a savepoint and start it from there with N parallel subtasks."""
     settings = Settings()
-    settings = settings.model_copy(update={"flink": settings.flink.model_copy(update={"parallelism": parallelism})})
+    settings = with_parallelism(settings, parallelism)
     _require_slots(FlinkRest(settings.flink.rest_address), parallelism)
     start = stop_job(settings)
     _tell_running(submit_job(settings, start), start, settings, as_json=as_json)
+
+
+def with_parallelism(settings: Settings, parallelism: int) -> Settings:
+    """The same settings with another number of parallel subtasks."""
+    return settings.model_copy(update={"flink": settings.flink.model_copy(update={"parallelism": parallelism})})
 
 
 def submit_job(settings: Settings, start: str = "") -> Job:
@@ -91,6 +96,12 @@ def submit_job(settings: Settings, start: str = "") -> Job:
     Raises:
         CommandError: It already runs, was refused, or did not come up in time.
     """
+    otherwise = "the job is being submitted already; see `tickcast status`, and try again if it does not come up"
+    with alone(settings.home / "run" / "submit.lock", otherwise):
+        return _submit_alone(settings, start)
+
+
+def _submit_alone(settings: Settings, start: str) -> Job:
     rest = FlinkRest(settings.flink.rest_address)
     _require_slots(rest, settings.flink.parallelism)
     if running := [job for job in rest.jobs() if job.name == JOB_NAME and not job.ended]:
@@ -98,8 +109,21 @@ def submit_job(settings: Settings, start: str = "") -> Job:
             f"the job already runs ({running[0].state}, id {running[0].id}); stop it with `tickcast stop`, or replace"
             " it with `tickcast upgrade`"
         )
-    job_id = _flink_run(settings, start)
-    JobRecord(settings.home).submitted(job_id, FlinkHome(settings).checkpoint_directory(), start)
+    record, flink, job_id = JobRecord(settings.home), FlinkHome(settings), uuid.uuid4().hex
+    before = record.read()
+    record.submitted(
+        job_id,
+        start,
+        settings.flink.parallelism,
+        checkpoints=flink.checkpoint_directory(),
+        savepoints=flink.savepoint_directory(),
+    )
+    try:
+        _flink_run(settings, job_id, start)
+    except CommandError:
+        if all(job.id != job_id for job in rest.jobs()):
+            record.withdrawn(before)
+        raise
     return _await_running(rest, job_id)
 
 
@@ -143,11 +167,13 @@ def refusal(said: str) -> str:
     return (causes or lines or ["it said nothing"])[-1].strip()
 
 
-def _flink_run(settings: Settings, start: str) -> str:
+def _flink_run(settings: Settings, job_id: str, start: str) -> None:
     flink = FlinkHome(settings)
     flink.prepare_client()
     options = {
         "pipeline.name": JOB_NAME,
+        # Not among the documented options, but what Flink's own application mode fixes a job's id with.
+        "$internal.pipeline.job-id": job_id,
         "parallelism.default": settings.flink.parallelism,
         "execution.checkpointing.interval": f"{settings.flink.checkpoint_interval_ms} ms",
         "execution.checkpointing.dir": flink.checkpoint_directory(),
@@ -182,12 +208,10 @@ def _flink_run(settings: Settings, start: str) -> str:
     except subprocess.TimeoutExpired as error:
         raise CommandError(f"`flink run` was not done after {_SUBMIT_TIMEOUT_S} s; see the JobManager's log") from error
     log.write_text(answer.stdout, encoding="utf-8")
-    match = _JOB_ID.search(answer.stdout)
-    if match is None:
+    if f"Job has been submitted with JobID {job_id}" not in answer.stdout:
         raise CommandError(
             f"the job was not submitted: {refusal(answer.stdout)} (all that `flink run` said is in {log})"
         )
-    return match.group(1)
 
 
 def _await_running(rest: FlinkRest, job_id: str) -> Job:

@@ -47,6 +47,7 @@ VERBS = {
     "model": Verb("console.train", "model", "List, show and promote model versions.", _MODELS),
     "view": Verb("console.view", "view", "Keep the latest result of every symbol in Redis.", _SERVICES),
     "history": Verb("console.history", "history", "Write committed results to PostgreSQL.", _SERVICES),
+    "supervise": Verb("console.stack.supervisor", "supervise", "Start again what dies of the local stack.", _SERVICES),
 }
 
 

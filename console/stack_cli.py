@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -11,16 +11,22 @@ from console.job import job_health
 from console.stack.component import Health
 from console.stack.jars import fetch_all
 from console.stack.requirements import requirements
+from console.stack.restarts import JOB, Restarts, restarts_of
 from console.stack.stack import Stack
 from jobs.settings import Settings
 
 _JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object, last.")]
 
 
-def up(as_json: _JsonOption = False) -> None:
+def up(
+    supervise: Annotated[
+        bool, typer.Option("--supervise/--no-supervise", help="Start again what dies, until `tickcast down`.")
+    ] = True,
+    as_json: _JsonOption = False,
+) -> None:
     """Start what does not run of the local stack, and create the topics."""
     settings = Settings()
-    Stack(settings).up(say=lambda line: typer.echo(line, err=as_json))
+    Stack(settings).up(say=lambda line: typer.echo(line, err=as_json), supervise=supervise)
     if as_json:
         _report(settings, as_json=True)
     else:
@@ -61,22 +67,47 @@ def doctor(
 
 
 def _report(settings: Settings, *, as_json: bool) -> bool:
-    stack = Stack(settings)
-    health = stack.health()
-    addresses = {component.name: component.address for component in stack.components}
-    cluster = health["flink"]
-    health["job"] = job_health(settings) if cluster.healthy else Health(healthy=False, detail="Flink is not healthy")
-    addresses["job"] = settings.flink.rest_address
-    healthy = all(part.healthy for part in health.values())
+    components = _components(settings)
+    healthy = all(component["healthy"] for component in components.values())
     if as_json:
-        components = {
-            name: {"healthy": part.healthy, "address": addresses[name], "detail": part.detail}
-            for name, part in health.items()
-        }
         typer.echo(json.dumps({"healthy": healthy, "components": components}))
     else:
-        width = max(len(address) for address in addresses.values())
-        for name, part in health.items():
-            state = "healthy" if part.healthy else "NOT OK "
-            typer.echo(f"{name:<9} {state}  {addresses[name]:<{width}}  {part.detail}")
+        width = max(len(component["address"]) for component in components.values())
+        for name, component in components.items():
+            state = "healthy" if component["healthy"] else "NOT OK "
+            typer.echo(f"{name:<9} {state}  {component['address']:<{width}}  {_said(component)}")
     return healthy
+
+
+def _components(settings: Settings) -> dict[str, dict[str, Any]]:
+    """Every component's state as `status --json` gives it; supervisor and job stand among them."""
+    stack = Stack(settings)
+    restarts = stack.restarts()
+    health = stack.health()
+    found = {
+        component.name: _component(component.address, health[component.name], restarts_of(component, restarts))
+        for component in stack.components
+    }
+    found[stack.supervisor.name] = _component(stack.supervisor.address, stack.supervisor.healthy(), Restarts())
+    cluster = health["flink"].healthy
+    job = job_health(settings) if cluster else Health(healthy=False, detail="Flink is not healthy")
+    found["job"] = _component(settings.flink.rest_address, job, restarts.get(JOB, Restarts()))
+    return found
+
+
+def _component(address: str, health: Health, restarts: Restarts) -> dict[str, Any]:
+    return {
+        "healthy": health.healthy,
+        "address": address,
+        "detail": restarts.given_up if restarts.given_up and not health.healthy else health.detail,
+        "restarts": restarts.count,
+        "last_restart": f"{restarts.last_time}: {restarts.last_reason}" if restarts.count else None,
+    }
+
+
+def _said(component: dict[str, Any]) -> str:
+    count = component["restarts"]
+    if not count:
+        return str(component["detail"])
+    times = "once" if count == 1 else f"{count} times"
+    return f"{component['detail']}; started again {times}, last {component['last_restart']}"

@@ -58,6 +58,10 @@ class Component(ABC):
         """Ports it will listen on, checked before anything starts; none if it runs elsewhere."""
         return []
 
+    def parts(self) -> list[Component]:
+        """Those of it that can be started on their own."""
+        return [self]
+
     def stop(self) -> None:
         """End its processes, the last started first, killing those that do not go in time."""
         for process in reversed(self.processes()):

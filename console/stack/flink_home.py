@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from jobs.settings import Settings
 
 _SOURCE = PROJECT_ROOT / "flink-conf"
+_CONFIG = "config.yaml"
 
 
 class FlinkHome:
@@ -54,7 +54,7 @@ class FlinkHome:
 
     def rpc_port(self) -> int | None:
         """Port on which the JobManager was last told to listen for TaskManagers."""
-        rendered = self.configuration / "config.yaml"
+        rendered = self.configuration / _CONFIG
         if not rendered.exists():
             return None
         port: int | None = yaml.safe_load(rendered.read_text(encoding="utf-8")).get("jobmanager.rpc.port")
@@ -82,11 +82,14 @@ class FlinkHome:
         return f"{self.checkpoint_directory().rstrip('/')}/savepoints"
 
     def _write(self, values_of_cluster: dict[str, Any] | None = None) -> None:
-        shutil.rmtree(self.configuration, ignore_errors=True)
-        shutil.copytree(_SOURCE, self.configuration, ignore=shutil.ignore_patterns("kubernetes", "markets"))
-        rendered = self.configuration / "config.yaml"
-        values = yaml.safe_load(rendered.read_text(encoding="utf-8")) | self._overrides() | (values_of_cluster or {})
-        rendered.write_text(yaml.safe_dump(values, width=10_000), encoding="utf-8")
+        """Write what has changed, file by file: a TaskManager may be starting with it at this moment."""
+        self.configuration.mkdir(parents=True, exist_ok=True)
+        for file in _SOURCE.glob("*.*"):
+            text = file.read_text(encoding="utf-8")
+            if file.name == _CONFIG:
+                values = yaml.safe_load(text) | self._overrides() | (values_of_cluster or {})
+                text = yaml.safe_dump(values, width=10_000)
+            _replace(self.configuration / file.name, text)
         self._link_libraries()
         self._logs.mkdir(parents=True, exist_ok=True)
 
@@ -108,10 +111,21 @@ class FlinkHome:
         }
 
     def _link_libraries(self) -> None:
-        shutil.rmtree(self._libraries, ignore_errors=True)
-        self._libraries.mkdir(parents=True)
-        for jar in [*(_package() / "lib").glob("*.jar"), *jars("connector")]:
-            (self._libraries / jar.name).symlink_to(jar)
+        self._libraries.mkdir(parents=True, exist_ok=True)
+        wanted = {jar.name: jar for jar in [*(_package() / "lib").glob("*.jar"), *jars("connector")]}
+        for link in self._libraries.iterdir():
+            if link.is_symlink() and wanted.get(link.name) == link.readlink():
+                del wanted[link.name]
+            else:
+                link.unlink()
+        for name, jar in wanted.items():
+            (self._libraries / name).symlink_to(jar)
+
+
+def _replace(file: Path, text: str) -> None:
+    scratch = file.with_name(f"{file.name}.new")
+    scratch.write_text(text, encoding="utf-8")
+    scratch.replace(file)
 
 
 def _package() -> Path:

@@ -12,14 +12,13 @@ import subprocess
 import tempfile
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import psutil
 import psycopg
 
 from console.errors import CommandError
 from console.stack.component import Component, Health, Port
-from console.stack.process import DetachedProcess
+from console.stack.process import DetachedProcess, identity
 
 _HOST = "127.0.0.1"
 _START_TIMEOUT_S = 60
@@ -73,7 +72,7 @@ class PostgresServer(Component):
                 *("-c", "timezone=UTC", "-c", "log_timezone=UTC", "-c", "max_wal_size=1GB"),
             ],
             directory=place,
-            user=None if user is None else user.pw_name,
+            user=user,
         )
         self._process.wait_until_healthy(self.healthy, _START_TIMEOUT_S)
 
@@ -176,7 +175,7 @@ def _run_as(user: pwd.struct_passwd | None, command: list[str | Path], statement
             timeout=_INIT_TIMEOUT_S,
             check=False,
             cwd=Path(command[0]).parent,
-            **_identity(user),
+            **identity(user),
         )
     except PermissionError as error:
         raise CommandError(
@@ -187,14 +186,10 @@ def _run_as(user: pwd.struct_passwd | None, command: list[str | Path], statement
         raise CommandError(f"PostgreSQL's data folder could not be made: {done.stderr.strip()}")
 
 
-def _identity(user: pwd.struct_passwd | None) -> dict[str, Any]:
-    return {} if user is None else {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
-
-
 def _reachable(path: Path, user: pwd.struct_passwd) -> bool:
     """Whether a user can execute a program or enter a folder; asked of the kernel, which knows every rule."""
     try:
-        return subprocess.run(["test", "-x", path], check=False, cwd="/", **_identity(user)).returncode == 0
+        return subprocess.run(["test", "-x", path], check=False, cwd="/", **identity(user)).returncode == 0
     except PermissionError:
         return True  # root may not change its user here: whoever starts the server says it better
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psutil
 
@@ -14,6 +14,7 @@ from console.errors import CommandError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
+    from pwd import struct_passwd
 
     from console.stack.component import Health
 
@@ -25,6 +26,8 @@ _MARK = "TICKCAST_STACK_PROCESS"
 """Variable in the environment of a process and its children that names its process id file."""
 _SAME_START_S = 2.0
 """A process started within this time of the recorded one, under the same id, is the same."""
+_ORPHANS_S = 2.0
+"""Children that are still there this long after their parent are killed."""
 
 
 class DetachedProcess:
@@ -56,7 +59,7 @@ class DetachedProcess:
         command: Sequence[str | Path],
         environment: Mapping[str, str] | None = None,
         directory: Path | None = None,
-        user: str | None = None,
+        user: struct_passwd | None = None,
     ) -> None:
         """Start the process in a session of its own, so that Ctrl-C of the caller does not reach it.
 
@@ -77,7 +80,7 @@ class DetachedProcess:
                 stderr=subprocess.STDOUT,
                 cwd=directory,
                 env={**os.environ, **(environment or {}), _MARK: str(self.pid_file)},
-                user=user,
+                **identity(user),
                 start_new_session=True,
             )
         started = psutil.Process(process.pid).create_time()
@@ -103,9 +106,9 @@ class DetachedProcess:
         """Ask the process to end, with its children; kill those that have not ended in time."""
         process = self._process()
         if process is not None:
-            family = [process, *_children(process)]
+            children = self._children(process)
             _tell(process.terminate)
-            _kill(_still_there(family, timeout_s))
+            _kill([*_still_there([process], timeout_s), *_still_there(children, _ORPHANS_S)])
         self.clear_leftovers()
 
     def clear_leftovers(self) -> None:
@@ -114,7 +117,7 @@ class DetachedProcess:
         They are known by a mark in their environment, which children inherit.
         """
         if self.pid is None:
-            _kill([process for process in psutil.process_iter() if self._marked(process)])
+            _kill([process for process in psutil.process_iter() if _mark(process) == str(self.pid_file)])
             self.pid_file.unlink(missing_ok=True)
 
     def last_words(self) -> str:
@@ -133,18 +136,26 @@ class DetachedProcess:
             return None
         return process if same and _runs(process) else None
 
-    def _marked(self, process: psutil.Process) -> bool:
+    def _children(self, process: psutil.Process) -> list[psutil.Process]:
+        """Its children and theirs, without those that are detached from it."""
         try:
-            return process.environ().get(_MARK) == str(self.pid_file)
-        except psutil.Error:  # gone in the meantime, or another user's
-            return False
+            children = [child for child in process.children() if _mark(child) in (str(self.pid_file), None)]
+        except psutil.NoSuchProcess:
+            return []
+        return [*children, *(below for child in children for below in self._children(child))]
 
 
-def _children(process: psutil.Process) -> list[psutil.Process]:
+def identity(user: struct_passwd | None) -> dict[str, Any]:
+    """Arguments that make `subprocess` run a program as another user, with none of the caller's groups."""
+    return {} if user is None else {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
+
+
+def _mark(process: psutil.Process) -> str | None:
+    """The process id file that a process belongs to, as far as it can be known."""
     try:
-        return process.children(recursive=True)
-    except psutil.NoSuchProcess:
-        return []
+        return process.environ().get(_MARK)
+    except psutil.Error:  # gone in the meantime, or another user's
+        return None
 
 
 def _still_there(processes: list[psutil.Process], timeout_s: float) -> list[psutil.Process]:

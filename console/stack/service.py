@@ -28,7 +28,7 @@ class Service(Component):
         self.name = verb
         self.address = address
         self._home = home
-        self._process = DetachedProcess(home, verb)
+        self._process = DetachedProcess(home, self.name)
 
     def processes(self) -> list[DetachedProcess]:
         """The one process."""
@@ -56,3 +56,20 @@ class Service(Component):
     def _started(self, log_offset: int) -> Health:
         written = self._process.log_file.read_bytes()[log_offset:]
         return Health(healthy=_STARTED in written, detail="it has not reached its topics and its store")
+
+
+class SupervisorService(Service):
+    """``tickcast supervise`` in the background, which is well also when nobody asked for it.
+
+    Args:
+        home: The stack's folder, absolute.
+    """
+
+    def __init__(self, home: Path) -> None:
+        super().__init__(home, "supervise", str(home))
+
+    def healthy(self) -> Health:
+        """Whether it runs, if it is meant to."""
+        if not self._process.pid_file.exists():
+            return Health(healthy=True, detail="off: what dies stays dead; `tickcast up` switches it on")
+        return super().healthy()

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import fcntl
 import shutil
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import redis
 from psycopg.conninfo import conninfo_to_dict
@@ -19,15 +17,18 @@ from console.stack.external import ExternalServer
 from console.stack.flink import FlinkCluster, cluster_health
 from console.stack.jars import fetch_all, fetched
 from console.stack.kafka import KafkaBroker, broker_health
+from console.stack.lock import alone
 from console.stack.ports import answers, is_loopback, require_free
 from console.stack.postgres import PostgresServer
 from console.stack.redis import RedisServer
 from console.stack.requirements import requirements
-from console.stack.service import Service
+from console.stack.restarts import RestartLog, Restarts
+from console.stack.service import Service, SupervisorService
 from console.stack.topics import create_topics
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
 
     from jobs.settings import Settings
 
@@ -47,17 +48,19 @@ class Stack:
             Service(settings.home, "view", redis_server.address),
             Service(settings.home, "history", postgres_server.address),
         ]
+        self.supervisor = SupervisorService(settings.home)
 
     @property
     def components(self) -> list[Component]:
-        """Servers, then services: the order of their start."""
+        """Servers, then services, in the order of their start: what the supervisor watches."""
         return [*self.servers, *self.services]
 
-    def up(self, say: Callable[[str], None]) -> None:
+    def up(self, say: Callable[[str], None], *, supervise: bool = True) -> None:
         """Start what does not run, and create the topics that are missing.
 
         Args:
             say: Told, line by line, what has been done.
+            supervise: Whether what dies from now on is started again.
 
         Raises:
             CommandError: Something the machine lacks, a port that is taken, a component that does not start.
@@ -66,7 +69,9 @@ class Stack:
         for requirement in requirements(home):
             if not requirement.met:
                 raise CommandError(requirement.detail)
-        with _alone(self._settings):
+        with self._alone():
+            # It would start what is being started here a second time.
+            self.supervisor.stop()
             for component in self.components:
                 self._require_room(component)
             if not fetched():
@@ -76,6 +81,8 @@ class Stack:
             if created := create_topics(self._settings):
                 say(f"topics    created {', '.join(created)}")
             _start_all(self.services, say)
+            if supervise:
+                _start_all([self.supervisor], say)
 
     def down(self, *, purge: bool) -> None:
         """Stop everything that this stack has started.
@@ -83,8 +90,8 @@ class Stack:
         Args:
             purge: Also remove all data, checkpoints and logs.
         """
-        with _alone(self._settings):
-            for component in reversed(self.components):
+        with self._alone():
+            for component in (self.supervisor, *reversed(self.components)):
                 component.stop()
             if purge:
                 self._purge()
@@ -94,6 +101,17 @@ class Stack:
         with ThreadPoolExecutor(len(self.components)) as pool:
             answers_ = pool.map(lambda component: component.healthy(), self.components)
             return {component.name: health for component, health in zip(self.components, answers_, strict=True)}
+
+    def restarts(self) -> dict[str, Restarts]:
+        """What the supervisor has done, by part of the stack."""
+        return RestartLog(self._settings.home).read()
+
+    def _alone(self) -> AbstractContextManager[None]:
+        home = self._settings.home
+        return alone(
+            home / "lock",
+            f"another `tickcast up` or `tickcast down` is at work in {home}; wait until it is done",
+        )
 
     @staticmethod
     def _require_room(component: Component) -> None:
@@ -135,7 +153,7 @@ def _redis(settings: Settings) -> Component:
     url = urlsplit(settings.redis.url.get_secret_value())
     host, port = url.hostname or "127.0.0.1", url.port or 6379
     if is_loopback(host):
-        return RedisServer(settings.home, port, url.password or "")
+        return RedisServer(settings.home, port, unquote(url.password or ""))
     return ExternalServer("redis", f"{url.scheme}://{host}:{port}", lambda: _redis_health(settings))
 
 
@@ -171,17 +189,3 @@ def _start_all(components: list[Component], say: Callable[[str], None]) -> None:
     with ThreadPoolExecutor(len(components)) as pool:
         for outcome in [pool.submit(start, component) for component in components]:
             outcome.result()
-
-
-@contextmanager
-def _alone(settings: Settings) -> Iterator[None]:
-    """Keep a second ``up`` or ``down`` of the same stack out."""
-    settings.home.mkdir(parents=True, exist_ok=True)
-    with (settings.home / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise CommandError(
-                f"another `tickcast up` or `tickcast down` is at work in {settings.home}; wait until it is done"
-            ) from error
-        yield

@@ -88,10 +88,10 @@ def new_stack(new_environment: Callable[[], dict[str, str]]) -> Iterator[Callabl
 
 @pytest.fixture(scope="module")
 def stack(new_environment: Callable[[], dict[str, str]]) -> Iterator[StackOnTrial]:
-    """A stack that is up."""
+    """A stack that is up, and in which what is killed stays dead."""
     on_trial = StackOnTrial(new_environment())
     try:
-        on_trial.must("up")
+        on_trial.must("up", "--no-supervise")
         yield on_trial
     finally:
         on_trial.run("down", "--purge")

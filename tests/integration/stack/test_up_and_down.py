@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.timeout(600)
 
-PARTS = {"kafka", "flink", "redis", "postgres", "view", "history", "job"}
+PARTS = {"kafka", "flink", "redis", "postgres", "view", "history", "supervise", "job"}
 
 
 def runs(pid: int) -> bool:
@@ -35,12 +35,13 @@ def test_up_brings_every_part_to_health(stack: StackOnTrial) -> None:
     status = stack.status()
     assert status["healthy"], status
     assert set(status["components"]) == PARTS
-    assert all(set(part) == {"healthy", "address", "detail"} for part in status["components"].values())
+    for part in status["components"].values():
+        assert set(part) == {"healthy", "address", "detail", "restarts", "last_restart"}
 
 
 def test_up_again_leaves_every_process_alone(stack: StackOnTrial) -> None:
     before = stack.pids()
-    stack.must("up")
+    stack.must("up", "--no-supervise")
     assert stack.pids() == before
 
 
@@ -65,7 +66,7 @@ def test_a_killed_process_is_named_with_the_remedy_and_up_repairs_it(
     assert not status["components"][part]["healthy"]
     assert "tickcast up" in status["components"][part]["detail"]
 
-    stack.must("up")
+    stack.must("up", "--no-supervise")
 
     assert stack.status()["healthy"]
     assert stack.pids()[process] != before[process]
@@ -111,7 +112,7 @@ def test_what_stood_in_a_topic_is_there_after_down_and_up(stack: StackOnTrial) -
 
     stack.must("down")
     stack.must("down")
-    stack.must("up")
+    stack.must("up", "--no-supervise")
 
     consumer = KafkaConsumer(
         "nepse-late", bootstrap_servers=servers, auto_offset_reset="earliest", consumer_timeout_ms=20_000

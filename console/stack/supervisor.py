@@ -1,0 +1,167 @@
+"""``tickcast supervise``: starts again what dies or hangs, as Kubernetes does elsewhere.
+
+Flink's own recovery needs it: a task with a vectorized Python function that fails takes its
+TaskManager's process with it (PyFlink 2.2 throws while it closes the Arrow stream), so that even a
+killed Python worker leaves the cluster without slots until someone starts a TaskManager.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import structlog
+
+from console.errors import CommandError
+from console.logs import configure_logging
+from console.stack.flink import JobManager
+from console.stack.job_keeper import JobKeeper
+from console.stack.restarts import RestartLog, RestartPolicy
+from console.stack.stack import Stack
+from console.topic_writer import stop_on_signals
+from jobs.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from console.stack.component import Component
+
+_LOOK_S = 0.2
+"""A process that is gone is missed within this time."""
+_ASK_S = 5.0
+"""How often a running part is asked whether it does its work; each question costs a little of it."""
+_HANGS_AFTER_S = 30.0
+"""A running part that has not done its work for this long is replaced; a busy machine's pauses are shorter."""
+_END_S = 1.0
+"""A part that hangs is killed if it has not ended by itself in this time."""
+
+
+class PartWatch:
+    """Watches one part of the stack and starts it again.
+
+    Args:
+        part: What is watched.
+        record: Where restarts are recorded.
+        stop: Ends the watch.
+        policy: When the part is started again.
+        ask_s: How often the part is asked whether it does its work.
+        hangs_after_s: How long it may be without doing so.
+        restarted: Called after the part has come back.
+    """
+
+    def __init__(
+        self,
+        part: Component,
+        record: RestartLog,
+        stop: threading.Event,
+        *,
+        policy: RestartPolicy | None = None,
+        ask_s: float = _ASK_S,
+        hangs_after_s: float = _HANGS_AFTER_S,
+        restarted: Callable[[], None] | None = None,
+    ) -> None:
+        self._part = part
+        self._record = record
+        self._stop = stop
+        self._policy = policy or RestartPolicy()
+        self._every_s = ask_s
+        self._hangs_after_s = hangs_after_s
+        self._restarted = restarted
+        self._log = structlog.get_logger("supervise").bind(part=part.name)
+        self._ask_at = 0.0
+        self._well_at = time.monotonic()
+
+    def run(self) -> None:
+        """Watch until stopped, or until restarts have not helped too often in a row."""
+        while not self._stop.wait(_LOOK_S):
+            reason = self._trouble()
+            if reason is None:
+                continue
+            delay_s = self._policy.next_delay()
+            if delay_s is None:
+                self._give_up(reason)
+                return
+            if not self._stop.wait(delay_s):
+                self._restart(reason)
+
+    def _trouble(self) -> str | None:
+        """Why the part has to be started again, if it has."""
+        if not self._runs():
+            return "its process was gone"
+        if time.monotonic() < self._ask_at:
+            return None
+        health = self._part.healthy()
+        now = time.monotonic()
+        self._ask_at = now + self._every_s
+        if health.healthy:
+            self._well_at = now
+            self._policy.well(now)
+        elif now - self._well_at > self._hangs_after_s:
+            return f"it did not do its work: {health.detail}"
+        return None
+
+    def _restart(self, reason: str) -> None:
+        self._log.warning("restarting", reason=reason)
+        self._record.restarted(self._part.name, reason)
+        began = time.monotonic()
+        try:
+            if self._runs():
+                for process in self._part.processes():
+                    process.stop(_END_S)
+            self._part.start()
+        except (CommandError, OSError) as error:
+            self._log.error("the restart failed", reason=str(error))
+        else:
+            self._log.info("restarted", seconds=round(time.monotonic() - began, 1))
+            if self._restarted is not None:
+                self._restarted()
+        self._ask_at, self._well_at = 0.0, time.monotonic()
+
+    def _runs(self) -> bool:
+        return all(process.pid is not None for process in self._part.processes())
+
+    def _give_up(self, reason: str) -> None:
+        sentence = (
+            f"given up after {self._policy.most_in_a_row} restarts in a row ({reason}): see"
+            f" {self._part.processes()[0].log_file}, mend the cause and call `tickcast up`"
+        )
+        self._log.error(sentence)
+        self._record.gave_up(self._part.name, sentence)
+
+
+class Supervisor:
+    """Watches all parts of a stack, and the job.
+
+    Args:
+        settings: All settings.
+        stop: Ends the watch.
+    """
+
+    def __init__(self, settings: Settings, stop: threading.Event) -> None:
+        record = RestartLog(settings.home)
+        record.clear()
+        keeper = JobKeeper(settings, record, stop)
+        hooks = {JobManager.name: keeper.jobmanager_restarted}
+        parts = [part for component in Stack(settings).components for part in component.parts() if part.processes()]
+        self._watches = [PartWatch(part, record, stop, restarted=hooks.get(part.name)) for part in parts]
+        self._keeper = keeper
+
+    def run(self) -> None:
+        """Watch until stopped."""
+        loops = [self._keeper.run, *(watch.run for watch in self._watches)]
+        threads = [threading.Thread(target=loop, daemon=True) for loop in loops]
+        for thread in threads:
+            thread.start()
+        structlog.get_logger("supervise").info("started")
+        for thread in threads:
+            thread.join()
+
+
+def supervise() -> None:
+    """Start again what dies or hangs of the stack, until stopped; `tickcast up` runs this in the background."""
+    configure_logging()
+    stop = stop_on_signals()
+    supervisor = Supervisor(Settings(), stop)
+    threading.Thread(target=supervisor.run, daemon=True).start()
+    stop.wait()

@@ -1,0 +1,157 @@
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import psutil
+import pytest
+
+from console.errors import CommandError
+from console.stack.component import Component, Health
+from console.stack.process import DetachedProcess
+from console.stack.restarts import RestartLog, RestartPolicy
+from console.stack.supervisor import PartWatch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+WAIT_S = 20
+
+
+class Sleeper(Component):
+    """The smallest part of a stack: a process that does its work unless a file says otherwise."""
+
+    name = "sleeper"
+    address = ""
+
+    def __init__(self, home: Path) -> None:
+        self.process = DetachedProcess(home, self.name)
+        self.hangs = home / "hangs"
+        self.broken = home / "broken"
+        self.asked = 0
+
+    def processes(self) -> list[DetachedProcess]:
+        return [self.process]
+
+    def start(self) -> None:
+        if self.broken.exists():
+            raise CommandError("it does not start")
+        self.hangs.unlink(missing_ok=True)
+        if self.process.pid is None:
+            self.process.spawn(["sleep", "600"])
+
+    def healthy(self) -> Health:
+        self.asked += 1
+        return Health(healthy=not self.hangs.exists(), detail="it hangs")
+
+
+@pytest.fixture
+def sleeper(tmp_path: Path) -> Iterator[Sleeper]:
+    part = Sleeper(tmp_path)
+    part.start()
+    yield part
+    part.stop()
+
+
+@pytest.fixture
+def record(tmp_path: Path) -> RestartLog:
+    return RestartLog(tmp_path)
+
+
+@contextmanager
+def watched(part: Sleeper, record: RestartLog, restarted: Callable[[], None] | None = None) -> Iterator[None]:
+    stop = threading.Event()
+    policy = RestartPolicy(first_delay_s=0.01, longest_delay_s=0.02, most_in_a_row=3)
+    watch = PartWatch(part, record, stop, policy=policy, ask_s=0.05, hangs_after_s=0.3, restarted=restarted)
+    thread = threading.Thread(target=watch.run)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+def await_true(condition: Callable[[], bool]) -> bool:
+    deadline = time.monotonic() + WAIT_S
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return condition()
+
+
+def runs(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def test_a_killed_process_runs_again_within_a_second_and_its_restart_is_on_record(
+    sleeper: Sleeper, record: RestartLog
+) -> None:
+    back = threading.Event()
+    with watched(sleeper, record, back.set):
+        before = sleeper.process.pid
+        psutil.Process(before).kill()
+        assert back.wait(1.0)
+        assert sleeper.process.pid not in (None, before)
+    assert record.read()["sleeper"].count == 1
+    assert record.read()["sleeper"].last_reason == "its process was gone"
+
+
+def test_a_process_that_hangs_is_replaced(sleeper: Sleeper, record: RestartLog) -> None:
+    before = sleeper.process.pid
+    with watched(sleeper, record):
+        sleeper.hangs.touch()
+        assert await_true(lambda: sleeper.process.pid not in (None, before))
+    assert record.read()["sleeper"].count == 1
+    assert "it hangs" in record.read()["sleeper"].last_reason
+
+
+def test_a_part_that_does_its_work_is_left_alone(sleeper: Sleeper, record: RestartLog) -> None:
+    before = sleeper.process.pid
+    asked = sleeper.asked
+    with watched(sleeper, record):
+        assert await_true(lambda: sleeper.asked > asked + 5)
+    assert sleeper.process.pid == before
+    assert record.read() == {}
+
+
+def test_a_part_that_does_not_start_is_given_up_in_a_sentence_that_says_what_to_do(
+    sleeper: Sleeper, record: RestartLog
+) -> None:
+    with watched(sleeper, record):
+        sleeper.broken.touch()
+        psutil.Process(sleeper.process.pid).kill()
+        assert await_true(lambda: bool(record.read().get("sleeper") and record.read()["sleeper"].given_up))
+    found = record.read()["sleeper"]
+    assert found.count == 3
+    assert "3 restarts in a row" in found.given_up
+    assert str(sleeper.process.log_file) in found.given_up
+    assert "tickcast up" in found.given_up
+
+
+def test_what_a_process_started_in_the_background_outlives_it_and_its_other_children_do_not(tmp_path: Path) -> None:
+    program = f"""
+import pathlib, subprocess, time
+from console.stack.process import DetachedProcess
+DetachedProcess(pathlib.Path({str(tmp_path)!r}), "detached").spawn(["sleep", "600"])
+child = subprocess.Popen(["sleep", "600"])
+pathlib.Path({str(tmp_path / "child")!r}).write_text(str(child.pid))
+time.sleep(600)
+"""
+    parent, detached = (DetachedProcess(tmp_path, name) for name in ("parent", "detached"))
+    parent.spawn([sys.executable, "-c", program])
+    try:
+        assert await_true(lambda: (tmp_path / "child").exists() and bool((tmp_path / "child").read_text()))
+        child = int((tmp_path / "child").read_text())
+        parent.stop()
+        assert not runs(child)
+        assert detached.pid is not None
+    finally:
+        parent.stop()
+        detached.stop()
