@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import TYPE_CHECKING
 
 from pyflink.common import Types
@@ -34,7 +33,6 @@ from state.symbol_process import (
     OUTCOMES,
     SCORABLE,
     SymbolProcess,
-    TickTimes,
 )
 from udfs.artifact import active_version, load_artifact
 from udfs.score_ticks import score_ticks
@@ -96,12 +94,7 @@ def remember_symbols(tables: StreamTableEnvironment, settings: Settings, rules: 
         FROM ticks""")  # noqa: S608 - names of our own
     process = SymbolProcess(
         rules,
-        TickTimes(
-            out_of_orderness=round(times.out_of_orderness_s * 1000),
-            max_ahead=round(times.max_ahead_s * 1000),
-            earliest=round(datetime.fromisoformat(times.earliest).timestamp() * 1000),
-            close_after=round(times.close_after_s * 1000),
-        ),
+        times.in_ms(),
         topic_name(Topic.TICKS, settings.kafka),
         settings.market.lag_s,
     )
@@ -117,7 +110,7 @@ def remember_symbols(tables: StreamTableEnvironment, settings: Settings, rules: 
         symbols,
         {
             "symbol": "STRING", "trade_id": "STRING", "price": "DOUBLE", "event_time": "BIGINT", "partition": "INT",
-            "offset": "BIGINT", "market_second": "BIGINT", "features": "BYTES",
+            "offset": "BIGINT", "sequence": "INT", "market_second": "BIGINT", "features": "BYTES",
         },
         row_time="TO_TIMESTAMP_LTZ(f3, 3)",
     )  # fmt: skip
@@ -220,7 +213,7 @@ def score(tables: StreamTableEnvironment, settings: Settings, rules: MarketRules
                    scores.p_up AS p_up, scores.p_flat AS p_flat, scores.p_down AS p_down,
                    scores.direction AS direction, '{version}' AS model_version, 'active' AS `role`,
                    '{SCHEMA_HASH}' AS feature_schema, snapshot_second * 1000 AS market_time,
-                   `partition`, `offset`, scores.produced_at AS produced_at, row_time
+                   `partition`, `offset`, sequence, scores.produced_at AS produced_at, row_time
             FROM scored"""),  # noqa: S608
     )
 

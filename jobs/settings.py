@@ -7,12 +7,15 @@ so is a value of the wrong kind. The defaults run against the local stack of ``t
 
 from __future__ import annotations
 
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from state.intake import TickTimes
 
 PROJECT_ROOT = Path(__file__).resolve().parents[1]
 
@@ -64,6 +67,15 @@ class EventTimeSettings(_Section):
     close_after_s: Seconds = Field(
         90, description="When no tick at all has come for this long, open bars and outcomes are settled as they are."
     )
+
+    def in_ms(self) -> TickTimes:
+        """The bounds on a tick's time as the job and `tickcast verify` hold them against it."""
+        return TickTimes(
+            out_of_orderness=round(self.out_of_orderness_s * 1000),
+            max_ahead=round(self.max_ahead_s * 1000),
+            earliest=round(datetime.fromisoformat(self.earliest).timestamp() * 1000),
+            close_after=round(self.close_after_s * 1000),
+        )
 
 
 class MarketSettings(_Section):

@@ -25,11 +25,11 @@ _PAYLOAD_TIME = """
 PREDICTION_COLUMNS = """
   symbol STRING, event_time BIGINT, trade_id STRING, price DOUBLE, p_up FLOAT, p_flat FLOAT, p_down FLOAT,
   direction STRING, model_version STRING, `role` STRING, feature_schema STRING, market_time BIGINT,
-  source ROW<`partition` INT, `offset` BIGINT>, produced_at BIGINT"""
+  source ROW<`partition` INT, `offset` BIGINT>, sequence INT, produced_at BIGINT"""
 
 PREDICTION_FIELDS = """
   symbol, event_time, trade_id, price, p_up, p_flat, p_down, direction, model_version, `role`, feature_schema,
-  market_time, ROW(`partition`, `offset`), produced_at"""
+  market_time, ROW(`partition`, `offset`), sequence, produced_at"""
 
 OUTCOME_COLUMNS = """
   symbol STRING, event_time BIGINT, due_time BIGINT, price DOUBLE, realised STRING, realised_price DOUBLE,

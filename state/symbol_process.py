@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import struct
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pyflink.common import Types
@@ -13,16 +12,18 @@ from pyflink.datastream.state import ListStateDescriptor
 
 from state import codec, records
 from state.features import OWN_COUNT
+from state.intake import Intake
 from state.market_state import group_of
 from state.rules import TradingCalendar
+from state.stillness import LOOK_EVERY_MS, Stillness
 from state.symbol_state import SymbolState
-from state.tick import MAX_RAW_BYTES, BadTickError, TickParser
+from state.tick import BadTickError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from state.intake import TickTimes
     from state.rules import MarketRules
-    from state.tick import Tick
 
 _BYTES = Types.PRIMITIVE_ARRAY(Types.BYTE())
 
@@ -30,9 +31,13 @@ MESSAGE = Types.ROW([Types.STRING(), Types.INT(), Types.INT(), Types.LONG()])
 """What comes in: the raw message (each byte one character, cut), its full size, partition, offset."""
 
 SCORABLE = Types.TUPLE(
-    [Types.STRING(), Types.STRING(), Types.DOUBLE(), Types.LONG(), Types.INT(), Types.LONG(), Types.LONG(), _BYTES]
-)
-"""What goes on: symbol, trade id, price, event time (ms), partition, offset, market second, packed features."""
+    [
+        Types.STRING(), Types.STRING(), Types.DOUBLE(), Types.LONG(), Types.INT(), Types.LONG(), Types.INT(),
+        Types.LONG(), _BYTES,
+    ]
+)  # fmt: skip
+"""What goes on: symbol, trade id, price, event time (ms), partition, offset, number of the tick in the symbol's
+session, market second, packed features."""
 
 KEYED_JSON = Types.TUPLE([Types.STRING(), Types.STRING()])
 """A finished message: key and value."""
@@ -54,23 +59,6 @@ DEMAND = OutputTag("market demand", Types.TUPLE([Types.LONG()]))
 
 PACKED = struct.Struct(f"<{OWN_COUNT + 1}f")
 """The packed features: the symbol's own block, then its contract group (-1: unknown)."""
-
-
-@dataclass(frozen=True)
-class TickTimes:
-    """Bounds on the time of a tick, all in ms.
-
-    Attributes:
-        out_of_orderness: How far the message's own time may be from the record's, whose clock the watermark follows.
-        max_ahead: How far a trade may be ahead of this machine's clock.
-        earliest: The oldest believable trade time.
-        close_after: After so long without any tick or watermark, what waits is settled.
-    """
-
-    out_of_orderness: int
-    max_ahead: int
-    earliest: int
-    close_after: int
 
 
 class _Live:
@@ -110,14 +98,12 @@ class SymbolProcess(KeyedProcessFunction):  # type: ignore[misc]
         self._trade_keys = runtime_context.get_list_state(ListStateDescriptor("trade keys", _BYTES))
         # The bytes above are the truth; this holds them unpacked for as long as this worker lives.
         self._live: dict[str, _Live] = {}
-        limits = self._rules.limits
-        self._parser = TickParser(self._rules.symbols.pattern, limits.max_price, limits.max_volume)
+        self._intake = Intake(self._rules, self._times)
         self._calendar = TradingCalendar(self._rules)
+        self._stillness = Stillness(self._times, self._calendar, _now())
         groups = self._rules.trade_groups
         self._group_digits = slice(groups.from_digit, groups.to_digit)
         self._demanded = 0
-        self._watermark = -(2**63)
-        self._moved_at = time.time()
         metrics = runtime_context.get_metrics_group()
         self._duplicates = metrics.counter("ticks_duplicate")
         self._late = metrics.counter("ticks_late")
@@ -129,27 +115,26 @@ class SymbolProcess(KeyedProcessFunction):  # type: ignore[misc]
         symbol = ctx.get_current_key()
         record_time = ctx.timestamp()
         raw = raw_text.encode("latin-1") if raw_text is not None else None
-        now = time.time()
-        self._moved_at = now
+        now = _now()
+        self._stillness.arrived(now)
         try:
-            tick = self._valid(raw, size, symbol, record_time, int(now * 1000))
+            tick = self._intake.admit(raw, size, symbol, record_time, now)
         except BadTickError as error:
             self._dead.inc()
-            record = records.dead_letter_record(
-                raw or b"", size or 0, str(error), self._topic, partition, offset, int(now * 1000)
-            )
+            record = records.dead_letter_record(raw or b"", size or 0, str(error), self._topic, partition, offset, now)
             yield DEAD_LETTERS, (symbol, records.to_json(record))
             return
         live = self._live.get(symbol) or self._recall(symbol)
         state = live.state
         event_time = tick.event_time
+        self._stillness.traded(event_time)
         watermark = max(ctx.timer_service().current_watermark(), state.clock)
         if event_time <= watermark:
             self._late.inc()
             yield LATE, (symbol, records.to_json(records.late_record(tick, watermark, partition, offset)))
             return
         key = codec.trade_key(tick.trade_id)
-        if key is not None and key in state.seen:
+        if key is not None and state.repeats(event_time, key):
             self._duplicates.inc()
             return
         session = state.session
@@ -165,30 +150,9 @@ class SymbolProcess(KeyedProcessFunction):  # type: ignore[misc]
             yield DEMAND, (market_second,)
         group = group_of(tick.trade_id, self._group_digits)
         packed = PACKED.pack(*features, group)
-        yield symbol, tick.trade_id, tick.price, event_time, partition, offset, market_second, packed
+        yield symbol, tick.trade_id, tick.price, event_time, partition, offset, state.trades, market_second, packed
         for alert in state.take_alerts():
             yield ALERTS, (symbol, records.to_json(records.alert_record(symbol, alert)))
-
-    def _valid(self, raw: bytes | None, size: int | None, symbol: str, record_time: int, now: int) -> Tick:
-        if size is not None and size > MAX_RAW_BYTES:
-            raise BadTickError(f"the message of {size} bytes is longer than {MAX_RAW_BYTES}")
-        tick = self._parser.parse(raw, record_time)
-        if tick.symbol != symbol:
-            raise BadTickError(f"the record's key {symbol[:40]!r} is not its symbol {tick.symbol!r}")
-        event_time, times = tick.event_time, self._times
-        if event_time > now + times.max_ahead:
-            raise BadTickError(
-                f"the trade's time {event_time} is {event_time - now} ms ahead of the clock, "
-                f"more than the {times.max_ahead} allowed (event_time.max_ahead_s)"
-            )
-        if event_time < times.earliest:
-            raise BadTickError(f"the trade's time {event_time} lies before event_time.earliest ({times.earliest})")
-        if abs(event_time - record_time) > times.out_of_orderness:
-            raise BadTickError(
-                f"the message's time {event_time} is {abs(event_time - record_time)} ms from its record's: "
-                "set event_time.source=payload for producers whose record time is not the trade's"
-            )
-        return tick
 
     def on_timer(self, timestamp: int, ctx: KeyedProcessFunction.OnTimerContext) -> Iterator[Any]:
         """Event time has passed something's end; or a while has gone by in which nothing came at all."""
@@ -196,15 +160,13 @@ class SymbolProcess(KeyedProcessFunction):  # type: ignore[misc]
         live = self._live.get(symbol) or self._recall(symbol)
         state = live.state
         watermark = ctx.timer_service().current_watermark()
-        if watermark != self._watermark:
-            self._watermark = watermark
-            self._moved_at = time.time()
+        now = _now()
+        self._stillness.look(now, watermark)
         if ctx.time_domain() == TimeDomain.PROCESSING_TIME:
             live.settle_timer = False
             last_due = state.last_due
-            silent = (time.time() - self._moved_at) * 1000 >= self._times.close_after
-            if last_due is not None and silent and last_due > watermark:
-                watermark = last_due
+            if last_due is not None:
+                watermark = self._stillness.settled(now, last_due)
         elif live.timer is not None and timestamp >= live.timer:
             live.timer = None
         yield from self._advance(symbol, live, watermark)
@@ -249,7 +211,7 @@ class SymbolProcess(KeyedProcessFunction):  # type: ignore[misc]
             service.register_event_time_timer(due)
         if not live.settle_timer and live.state.last_due is not None:
             live.settle_timer = True
-            service.register_processing_time_timer(int(time.time() * 1000) + self._times.close_after)
+            service.register_processing_time_timer(_now() + LOOK_EVERY_MS)
 
     def _recall(self, symbol: str) -> _Live:
         """Unpacks a symbol's memory out of Flink's state: after a restore, or in a new worker."""
@@ -282,3 +244,7 @@ class SymbolProcess(KeyedProcessFunction):  # type: ignore[misc]
             self._trade_keys.add(codec.encode_keys(keys))
         live.keys = []
         live.entries = 0
+
+
+def _now() -> int:
+    return int(time.time() * 1000)

@@ -184,6 +184,10 @@ class SymbolState:
             grid * PRICE_UNITS / price,
         ]
 
+    def repeats(self, time: int, trade_key: int) -> bool:
+        """Whether the session of this moment (ms) has had this trade; a new day may number its trades afresh."""
+        return trade_key in self.seen and (self._day is None or time < self._day.end)
+
     def _follow(self, time: int, price: int, volume: int, age: int, last_return: float, *, first: bool) -> None:
         """Moves on what only goes forward in time: minute closes, the carried volatility, the burst."""
         minute = time // _MINUTE_MS
