@@ -10,6 +10,9 @@ if TYPE_CHECKING:
     from state.rules import AlertRules
     from state.symbol_state import SymbolState
 
+_RECENT_TICKS = 20
+"""Trades whose moves are held against those before them."""
+
 _BAND_TOUCH = 0.995
 """A price this near the band (as a fraction of it) is at the band: the grid rarely has the exact price."""
 
@@ -37,7 +40,10 @@ class Alert(NamedTuple):
 class SymbolAlerts:
     """Watches one symbol; each rule rests for its cooldown after it has spoken, the band until the price leaves it."""
 
-    __slots__ = ("_band_side", "_highs", "_lows", "_minute_high", "_minute_low", "_quiet_until", "_raised", "_rules")
+    __slots__ = (
+        "_band_side", "_highs", "_lows", "_minute_high", "_minute_low", "_past_move_sum", "_past_moves", "_quiet_until",
+        "_raised", "_rules",
+    )  # fmt: skip
 
     def __init__(self, rules: AlertRules) -> None:
         self._rules = rules
@@ -51,6 +57,8 @@ class SymbolAlerts:
         self._lows: list[int] = []
         self._minute_high = 0
         self._minute_low = 0
+        self._past_moves = 0
+        self._past_move_sum = 0.0
         self._quiet_until = {"breakout": 0, "volatility_spike": 0, "volume_spike": 0}
 
     def trade(self, price: int) -> None:
@@ -75,7 +83,6 @@ class SymbolAlerts:
         price: int,
         volume: int,
         volatility: float,
-        carried: float,
         z_score: float,
         day_return: float,
         partition: int,
@@ -104,10 +111,11 @@ class SymbolAlerts:
                 self._quiet_until["breakout"] = time + int(rules.breakout.cooldown_s * 1000)
 
         spike = rules.volatility_spike
-        is_spike = state.trades >= spike.min_ticks and volatility > spike.ratio * carried > 0.0
+        usual = self._usual_move(state.window.prices)
+        is_spike = state.trades >= spike.min_ticks and volatility > spike.ratio * usual > 0.0
         if is_spike and time >= self._quiet_until["volatility_spike"]:
-            text = f"{state.symbol} moves {volatility / carried:.1f} times as much as usual"
-            self._raise("volatility_spike", time, spike.ratio, volatility / carried, text, partition, offset)
+            text = f"{state.symbol} moves {volatility / usual:.1f} times as much as usual"
+            self._raise("volatility_spike", time, spike.ratio, volatility / usual, text, partition, offset)
             self._quiet_until["volatility_spike"] = time + int(spike.cooldown_s * 1000)
 
         burst = rules.volume_spike
@@ -116,6 +124,13 @@ class SymbolAlerts:
             text = f"{state.symbol} traded {volume:,} shares at once, {z_score:.1f} deviations above the usual"
             self._raise("volume_spike", time, burst.z_score, z_score, text, partition, offset)
             self._quiet_until["volume_spike"] = time + int(burst.cooldown_s * 1000)
+
+    def _usual_move(self, prices: list[int]) -> float:
+        """Mean absolute return of the session up to the recent trades; the move that has just left those joins it."""
+        if len(prices) > _RECENT_TICKS:
+            self._past_moves += 1
+            self._past_move_sum += abs(prices[-_RECENT_TICKS] / prices[-_RECENT_TICKS - 1] - 1.0)
+        return self._past_move_sum / self._past_moves if self._past_moves else 0.0
 
     def _raise(
         self, rule: str, time: int, threshold: float, value: float, message: str, partition: int, offset: int
@@ -132,9 +147,13 @@ class SymbolAlerts:
     def dump(self) -> list[Any]:
         """All it remembers, for the state codec."""
         return [
-            self._band_side, self._highs, self._lows, self._minute_high, self._minute_low, dict(self._quiet_until),
+            self._band_side, self._highs, self._lows, self._minute_high, self._minute_low, self._past_moves,
+            self._past_move_sum, self._quiet_until,
         ]  # fmt: skip
 
     def load(self, rows: list[Any]) -> None:
         """Takes up the rows of :meth:`dump`."""
-        self._band_side, self._highs, self._lows, self._minute_high, self._minute_low, self._quiet_until = rows
+        (
+            self._band_side, self._highs, self._lows, self._minute_high, self._minute_low, self._past_moves,
+            self._past_move_sum, self._quiet_until,
+        ) = rows  # fmt: skip

@@ -146,7 +146,7 @@ class SymbolState:
         day_return = price / reference - 1.0 if reference else nan
         grid = self._grid.fine if self._fine_grid else self._grid.coarse
 
-        self._alerts.check(self, time, price, volume, volatility, carried, z_score, day_return, partition, offset)
+        self._alerts.check(self, time, price, volume, volatility, z_score, day_return, partition, offset)
         return [
             log(volume),
             log(price * volume / PRICE_UNITS),

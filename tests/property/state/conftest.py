@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 from jobs.settings import PROJECT_ROOT
 from state.rules import MarketRules, TradingCalendar, load_rules
@@ -11,6 +12,10 @@ from state.symbol_state import SymbolState
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import date
+
+# How long an example takes is no property of the state on a machine that others use, too.
+settings.register_profile("state", deadline=None)
+settings.load_profile("state")
 
 
 @pytest.fixture(scope="session")
