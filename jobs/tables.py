@@ -81,7 +81,11 @@ def create_source(
 def create_sink(
     tables: StreamTableEnvironment, topic: Topic, settings: Settings, columns: str, key: str, value_format: str
 ) -> str:
-    """A topic that is written exactly once; returns the table's name."""
+    """A topic that is written exactly once; returns the table's name.
+
+    Finished JSON messages are few beside the predictions: one subtask writes them, since every subtask of every sink
+    costs a transaction a checkpoint.
+    """
     name = topic.value.replace("-", "_")
     kafka = settings.kafka
     tables.execute_sql(f"""
@@ -91,6 +95,7 @@ def create_sink(
           'key.format' = 'raw', 'key.fields' = '{key}',
           'value.format' = '{value_format}',
           'value.fields-include' = '{"EXCEPT_KEY" if value_format == "raw" else "ALL"}',
+          {"'sink.parallelism' = '1'," if value_format == "raw" else ""}
           'sink.delivery-guarantee' = 'exactly-once',
           'sink.transactional-id-prefix' = '{topic_name(topic, kafka)}',
           'properties.transaction.timeout.ms' = '{settings.flink.transaction_timeout_ms}',
