@@ -14,6 +14,8 @@ from jobs.tables import (
     OUTCOME_COLUMNS,
     PREDICTION_COLUMNS,
     PREDICTION_FIELDS,
+    RAW_MESSAGES,
+    TRADES,
     create_sink,
     create_source,
     create_view,
@@ -70,11 +72,17 @@ def read_ticks(tables: StreamTableEnvironment, settings: Settings) -> None:
     """Kafka, watermark per partition; each message finds its symbol: its key, or the field of an unkeyed one."""
     times, market = settings.event_time, settings.market
     create_source(
-        tables, "ticks", settings, out_of_orderness_s=times.out_of_orderness_s, idle_after_s=times.idle_after_s
+        tables,
+        "ticks",
+        RAW_MESSAGES,
+        settings,
+        out_of_orderness_s=times.out_of_orderness_s,
+        idle_after_s=times.idle_after_s,
     )
     create_source(
         tables,
         "market_ticks",
+        TRADES,
         settings,
         out_of_orderness_s=market.out_of_orderness_s,
         idle_after_s=market.idle_after_s,
@@ -139,13 +147,9 @@ def sum_up_market(tables: StreamTableEnvironment, settings: Settings, rules: Mar
     tables.create_temporary_view(
         "market_trades",
         tables.sql_query(f"""
-            SELECT symbol, price, volume, trade_id, {clock} AS row_time FROM (
-              SELECT JSON_VALUE(message, '$.symbol') AS symbol,
-                     TRY_CAST(JSON_VALUE(message, '$.price') AS DOUBLE) AS price,
-                     TRY_CAST(JSON_VALUE(message, '$.volume') AS BIGINT) AS volume,
-                     COALESCE(REGEXP_REPLACE(JSON_VALUE(message, '$.trade_id'), '[:;]', ''), '') AS trade_id,
-                     {clock}
-              FROM market_ticks WHERE CHAR_LENGTH(message) < 4096)
+            SELECT symbol, price, volume, COALESCE(REGEXP_REPLACE(trade_id, '[:;]', ''), '') AS trade_id,
+                   {clock} AS row_time
+            FROM market_ticks
             WHERE price > 0 AND price <= {rules.limits.max_price} AND volume > 0
               AND volume <= {rules.limits.max_volume} AND REGEXP(symbol, '^({pattern})$')"""),  # noqa: S608
     )

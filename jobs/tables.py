@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from pyflink.table import Schema
 
@@ -16,11 +16,45 @@ if TYPE_CHECKING:
     from jobs.settings import KafkaSettings, Settings
 
 _PAYLOAD_TIME = """
-  payload_time AS JSON_VALUE({value}, '$.timestamp'),
   event_time AS COALESCE(
-    CAST(TO_TIMESTAMP_LTZ(TRY_CAST(JSON_VALUE({value}, '$.timestamp') AS BIGINT), 3) AS TIMESTAMP(3)),
-    CAST(TO_TIMESTAMP_LTZ(JSON_VALUE({value}, '$.timestamp'), 'yyyy-MM-dd''T''HH:mm:ss[.SSS]XXX') AS TIMESTAMP(3)),
+    CAST(TO_TIMESTAMP_LTZ(TRY_CAST({text} AS BIGINT), 3) AS TIMESTAMP(3)),
+    CAST(TO_TIMESTAMP_LTZ({text}, 'yyyy-MM-dd''T''HH:mm:ss[.SSS]XXX') AS TIMESTAMP(3)),
     record_time),"""
+
+
+class SourceForm(NamedTuple):
+    """How a source table reads the messages of the ticks' topic.
+
+    Attributes:
+        columns: SQL of its columns.
+        formats: Connector options of key and value.
+        payload_time: SQL of the text of the message's own `timestamp`.
+    """
+
+    columns: str
+    formats: dict[str, str]
+    payload_time: str
+
+
+RAW_MESSAGES = SourceForm(
+    "message_key STRING, message STRING, `partition` INT METADATA VIRTUAL, `offset` BIGINT METADATA VIRTUAL",
+    {
+        "key.format": "raw",
+        "key.fields": "message_key",
+        "value.format": "raw",
+        "value.raw.charset": "ISO-8859-1",
+        "value.fields-include": "EXCEPT_KEY",
+    },
+    "JSON_VALUE(message, '$.timestamp')",
+)
+"""Every message with its position. Each byte is one character, so that it comes through unharmed whatever it holds."""
+
+TRADES = SourceForm(
+    "symbol STRING, price DOUBLE, volume BIGINT, trade_id STRING, `timestamp` STRING",
+    {"value.format": "json", "value.json.ignore-parse-errors": "true"},
+    "`timestamp`",
+)
+"""The fields of those messages that are trades, parsed in the JVM; what is wrong is null, or no row at all."""
 
 PREDICTION_COLUMNS = """
   symbol STRING, event_time BIGINT, trade_id STRING, price DOUBLE, p_up FLOAT, p_flat FLOAT, p_down FLOAT,
@@ -40,12 +74,17 @@ KEYED_JSON_COLUMNS = "message_key STRING, message STRING"
 
 
 def create_source(
-    tables: StreamTableEnvironment, name: str, settings: Settings, *, out_of_orderness_s: float, idle_after_s: float
+    tables: StreamTableEnvironment,
+    name: str,
+    form: SourceForm,
+    settings: Settings,
+    *,
+    out_of_orderness_s: float,
+    idle_after_s: float,
 ) -> None:
-    """The ticks' topic as raw messages with their position and event time.
+    """The ticks' topic with its event time.
 
-    The value is read as ISO-8859-1: each byte one character, so that every message, whatever its bytes, comes through
-    unharmed. The watermark follows each partition's newest event time; a time further ahead of the clock than
+    The watermark follows each partition's newest event time; a time further ahead of the clock than
     `event_time.max_ahead_s` does not move it. It lags by one millisecond more than the bound: a tick exactly at the
     bound is not late.
     """
@@ -55,10 +94,9 @@ def create_source(
     ahead_ms, behind_ms = round(times.max_ahead_s * 1000), round(out_of_orderness_s * 1000) + 1
     tables.execute_sql(f"""
         CREATE TEMPORARY TABLE {name} (
-          message_key STRING, message STRING,
+          {form.columns},
           record_time TIMESTAMP(3) METADATA FROM 'timestamp',
-          `partition` INT METADATA VIRTUAL, `offset` BIGINT METADATA VIRTUAL,
-          {_PAYLOAD_TIME.format(value="message") if from_payload else ""}
+          {_PAYLOAD_TIME.format(text=form.payload_time) if from_payload else ""}
           WATERMARK FOR {clock} AS CASE
             WHEN {clock} <= TIMESTAMPADD(SECOND, {ahead_ms / 1000:g}, CAST(CURRENT_ROW_TIMESTAMP() AS TIMESTAMP(3)))
             THEN {clock} - {interval(behind_ms)} END
@@ -69,8 +107,7 @@ def create_source(
           'properties.max.partition.fetch.bytes' = '{MAX_MESSAGE_BYTES}',
           'scan.startup.mode' = 'earliest-offset',
           'scan.bounded.mode' = '{"latest-offset" if settings.flink.bounded else "unbounded"}',
-          'key.format' = 'raw', 'key.fields' = 'message_key',
-          'value.format' = 'raw', 'value.raw.charset' = 'ISO-8859-1', 'value.fields-include' = 'EXCEPT_KEY',
+          {_options(form.formats)},
           'scan.watermark.idle-timeout' = '{round(idle_after_s * 1000)} ms',
           'scan.watermark.alignment.group' = 'ticks',
           'scan.watermark.alignment.max-drift' = '{round(times.aligned_within_s * 1000)} ms',
