@@ -213,7 +213,7 @@ def score(tables: StreamTableEnvironment, settings: Settings, rules: MarketRules
     tables.create_temporary_view(
         "predictions",
         tables.sql_query(f"""
-            SELECT symbol, event_time, trade_id, price,
+            SELECT symbol, event_time, NULLIF(trade_id, '') AS trade_id, price,
                    scores.p_up AS p_up, scores.p_flat AS p_flat, scores.p_down AS p_down,
                    scores.direction AS direction, '{version}' AS model_version, 'active' AS `role`,
                    '{SCHEMA_HASH}' AS feature_schema, snapshot_second * 1000 AS market_time,

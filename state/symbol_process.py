@@ -36,7 +36,7 @@ SCORABLE = Types.TUPLE(
         Types.LONG(), _BYTES,
     ]
 )  # fmt: skip
-"""What goes on: symbol, trade id, price, event time (ms), partition, offset, number of the tick in the symbol's
+"""What goes on: symbol, trade id (empty: none), price, event time (ms), partition, offset, number of the tick in the symbol's
 session, market second, packed features."""
 
 KEYED_JSON = Types.TUPLE([Types.STRING(), Types.STRING()])
@@ -150,7 +150,9 @@ class SymbolProcess(KeyedProcessFunction):  # type: ignore[misc]
             yield DEMAND, (market_second,)
         group = group_of(tick.trade_id, self._group_digits)
         packed = PACKED.pack(*features, group)
-        yield symbol, tick.trade_id, tick.price, event_time, partition, offset, state.trades, market_second, packed
+        # A tuple's fields can't be null: no id travels as an empty one.
+        trade_id = tick.trade_id or ""
+        yield symbol, trade_id, tick.price, event_time, partition, offset, state.trades, market_second, packed
         for alert in state.take_alerts():
             yield ALERTS, (symbol, records.to_json(records.alert_record(symbol, alert)))
 
