@@ -36,8 +36,8 @@ SCORABLE = Types.TUPLE(
         Types.LONG(), _BYTES,
     ]
 )  # fmt: skip
-"""What goes on: symbol, trade id (empty: none), price, event time (ms), partition, offset, number of the tick in the symbol's
-session, market second, packed features."""
+"""What goes on: symbol, trade id (empty: none), price, event time (ms), partition, offset, number of the tick in the
+symbol's session, market second, packed features."""
 
 KEYED_JSON = Types.TUPLE([Types.STRING(), Types.STRING()])
 """A finished message: key and value."""
