@@ -1,0 +1,169 @@
+"""Predictions and outcomes against the golden answer: every tick is scored and judged again."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from console.compare import Json, source
+from console.golden import Position, golden_scores
+from console.verdict import TopicVerdict
+from state.features import SCHEMA_HASH
+from udfs.artifact import load_artifact
+from udfs.manifest import CLASSES
+from udfs.scorer import Scorer
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from console.golden import GoldenAnswer
+    from state.rules import MarketRules
+
+Scored = tuple[Position, str]
+"""A prediction or an outcome: its tick's position, and the role of the model that scored."""
+
+ACTIVE = "active"
+_SAME_TO = 1e-6
+"""The engine computes some of an outcome's numbers in single precision."""
+
+
+def scored(message: Json) -> Scored:
+    """What tells a prediction or an outcome from all others."""
+    return source(message), message["role"]
+
+
+class Predictions:
+    """The predictions, each against the golden one.
+
+    Args:
+        found: Messages of the topic.
+        answer: What the log must give.
+        snapshots: Recorded market snapshots by `market_time`.
+        market_lag_s: A tick is scored with the market snapshot of so many seconds before it.
+
+    Attributes:
+        by_key: The first prediction of each tick and role.
+        scores: The golden probabilities, (3,) float32, where the snapshot is there to compute them.
+    """
+
+    def __init__(
+        self, found: list[Json], answer: GoldenAnswer, snapshots: Mapping[int, Json], market_lag_s: int
+    ) -> None:
+        self._found = found
+        self._answer = answer
+        self._lag_s = market_lag_s
+        self._blocks = {moment: _block(one) for moment, one in snapshots.items()}
+        self.by_key: dict[Scored, Json] = {}
+        for one in found:
+            self.by_key.setdefault(scored(one), one)
+        self.scores: dict[Scored, NDArray[np.float32]] = {}
+
+    def compare(self, models: Path, rules: MarketRules) -> TopicVerdict:
+        """Scores every tick again, with the model version that its prediction names.
+
+        Raises:
+            ArtifactError: If a version is not there, or not as it was.
+        """
+        answer = self._answer
+        verdict = TopicVerdict(messages=len(self._found), duplicated=len(self._found) - len(self.by_key))
+        verdict.lost = sum((position, ACTIVE) not in self.by_key for position in answer.ticks)
+        verdict.duplicated += sum(position not in answer.ticks for position, _ in self.by_key)
+        known = {key: one for key, one in self.by_key.items() if key[0] in answer.ticks}
+        for version in {one["model_version"] for one in known.values()}:
+            scorer = Scorer(load_artifact(models, version, SCHEMA_HASH))
+            self._score({key: one for key, one in known.items() if one["model_version"] == version}, scorer, rules)
+        verdict.mismatched = sum(not self._is_golden(key, one) for key, one in known.items())
+        return verdict
+
+    def _score(self, predictions: dict[Scored, Json], scorer: Scorer, rules: MarketRules) -> None:
+        row_of = {position: row for row, position in enumerate(self._answer.ticks)}
+        moments = {key: self._market_time(key, one) for key, one in predictions.items()}
+        told = [key for key, moment in moments.items() if moment is None or moment in self._blocks]
+        own = self._answer.own[[row_of[position] for position, _ in told]]
+        scores = golden_scores(own, [moments[key] for key in told], self._blocks, scorer, rules)
+        self.scores.update(zip(told, scores, strict=True))
+
+    def _market_time(self, key: Scored, one: Json) -> int | None:
+        """The snapshot that must have been used, unless the tick had to go without one."""
+        if one["market_time"] is None:
+            return None
+        return (self._answer.ticks[key[0]].event_time // 1000 - self._lag_s) * 1000
+
+    def _is_golden(self, key: Scored, one: Json) -> bool:
+        tick = self._answer.ticks[key[0]]
+        expected = {
+            "symbol": tick.symbol,
+            "event_time": tick.event_time,
+            "trade_id": tick.trade_id,
+            "price": tick.price,
+            "sequence": self._answer.sequences[key[0]],
+            "market_time": self._market_time(key, one),
+            "feature_schema": SCHEMA_HASH,
+        }
+        scores = self.scores.get(key)
+        if scores is not None:
+            expected["direction"] = CLASSES[scores.argmax()]
+        is_scored = scores is None or probabilities(one).tobytes() == scores.tobytes()
+        return is_scored and all(one[name] == value for name, value in expected.items())
+
+
+def probabilities(message: Json) -> NDArray[np.float32]:
+    """Probabilities of the classes as a message tells them, (3,) float32."""
+    return np.array([message[f"p_{name}"] for name in CLASSES]).astype(np.float32)
+
+
+def _block(snapshot: Json) -> NDArray[np.float32]:
+    return np.array(snapshot["block"], np.float64).astype(np.float32)
+
+
+def compare_outcomes(found: list[Json], predictions: Predictions, answer: GoldenAnswer, horizon: int) -> TopicVerdict:
+    """Each prediction judged once, and rightly; one whose minute ends after `horizon` (ms) may still wait."""
+    outcomes = {scored(one): one for one in found}
+    verdict = TopicVerdict(messages=len(found), duplicated=len(found) - len(outcomes))
+    expected = {(position, ACTIVE) for position in answer.ticks}
+    expected |= {key for key in predictions.by_key if key[0] in answer.ticks}
+    for key in expected - outcomes.keys():
+        is_due = answer.outcomes[key[0]][2] <= horizon
+        verdict.lost += is_due
+        verdict.pending += not is_due
+    verdict.duplicated += len(outcomes.keys() - expected)
+    for key in expected & outcomes.keys():
+        verdict.mismatched += not _is_golden_outcome(outcomes[key], key, predictions, answer)
+    return verdict
+
+
+def _is_golden_outcome(one: Json, key: Scored, predictions: Predictions, answer: GoldenAnswer) -> bool:
+    tick = answer.ticks[key[0]]
+    realised, realised_price, due_time = answer.outcomes[key[0]]
+    told = probabilities(one)
+    prediction = predictions.by_key.get(key, one)
+    scores = predictions.scores.get(key, probabilities(prediction))
+    direction = CLASSES[scores.argmax()]
+    same = {
+        "symbol": tick.symbol,
+        "event_time": tick.event_time,
+        "due_time": due_time,
+        "price": tick.price,
+        "realised": realised,
+        "realised_price": realised_price,
+        "direction": direction,
+        "correct": direction == realised,
+        "model_version": prediction["model_version"],
+    }
+    chances = scores.astype(np.float64)
+    hit = np.array([name == realised for name in CLASSES])
+    alike = {
+        "return_bps": (realised_price / tick.price - 1.0) * 10_000.0,
+        "log_loss": -math.log(max(float(chances[hit][0]), 1e-15)),
+        "brier": float(((chances - hit) ** 2).sum()),
+    }
+    return (
+        told.tobytes() == scores.tobytes()
+        and all(one[name] == value for name, value in same.items())
+        and all(math.isclose(one[name], value, rel_tol=_SAME_TO, abs_tol=_SAME_TO) for name, value in alike.items())
+    )

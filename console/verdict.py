@@ -1,0 +1,104 @@
+"""What `tickcast verify` has to say, for machines and for people."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+@dataclass
+class TopicVerdict:
+    """One topic against what it must hold.
+
+    Attributes:
+        messages: Committed messages found.
+        lost: Messages that must be there and are not.
+        duplicated: Messages that stand there more than once, or must not be there at all.
+        mismatched: Messages whose content is not the golden one.
+        pending: Messages that are not there yet because event time has not passed what they wait for.
+    """
+
+    messages: int = 0
+    lost: int = 0
+    duplicated: int = 0
+    mismatched: int = 0
+    pending: int = 0
+
+
+@dataclass
+class Verdict:
+    """What `verify` found.
+
+    Attributes:
+        ticks_in: Messages in the ticks' topic.
+        predictions, late, duplicates, dead_letters: What became of them.
+        topics: Each result topic's verdict.
+    """
+
+    ticks_in: int = 0
+    predictions: int = 0
+    late: int = 0
+    duplicates: int = 0
+    dead_letters: int = 0
+    topics: dict[str, TopicVerdict] = field(default_factory=dict)
+
+    @property
+    def lost(self) -> int:
+        """Lost messages of all topics."""
+        return sum(topic.lost for topic in self.topics.values())
+
+    @property
+    def duplicated(self) -> int:
+        """Doubled messages of all topics."""
+        return sum(topic.duplicated for topic in self.topics.values())
+
+    @property
+    def mismatched(self) -> int:
+        """Wrong messages of all topics."""
+        return sum(topic.mismatched for topic in self.topics.values())
+
+    @property
+    def pending(self) -> int:
+        """Messages still to come."""
+        return sum(topic.pending for topic in self.topics.values())
+
+    @property
+    def clean(self) -> bool:
+        """Whether nothing is lost, doubled or wrong, and every tick is accounted for."""
+        accounted = self.predictions + self.late + self.duplicates + self.dead_letters
+        return not (self.lost or self.duplicated or self.mismatched) and accounted == self.ticks_in
+
+    def as_json(self) -> dict[str, Any]:
+        """The contract's fields."""
+        return {
+            "ticks_in": self.ticks_in,
+            "predictions": self.predictions,
+            "late": self.late,
+            "duplicates": self.duplicates,
+            "dead_letters": self.dead_letters,
+            "lost": self.lost,
+            "duplicated": self.duplicated,
+            "mismatched": self.mismatched,
+            "pending": self.pending,
+            "clean": self.clean,
+            "topics": {name: asdict(topic) for name, topic in self.topics.items()},
+        }
+
+
+def show(verdict: Verdict, console: Console) -> None:
+    """Prints the verdict as a table and a sentence."""
+    table = Table("topic", *(name for name in TopicVerdict.__dataclass_fields__), box=None, pad_edge=False)
+    for name, topic in verdict.topics.items():
+        table.add_row(name, *(f"{value:,}" for value in asdict(topic).values()))
+    console.print(table)
+    console.print(
+        f"{verdict.ticks_in:,} ticks in = {verdict.predictions:,} predictions + {verdict.late:,} late"
+        f" + {verdict.duplicates:,} duplicates + {verdict.dead_letters:,} dead letters"
+        + ("" if verdict.clean else "  [bold red]does not add up or is not clean[/]")
+    )
+    console.print(f"lost {verdict.lost}, duplicated {verdict.duplicated}, mismatched {verdict.mismatched}")
