@@ -15,11 +15,8 @@ if TYPE_CHECKING:
 
     from jobs.settings import KafkaSettings, Settings
 
-_PAYLOAD_TIME = """
-  event_time AS COALESCE(
-    CAST(TO_TIMESTAMP_LTZ(TRY_CAST({text} AS BIGINT), 3) AS TIMESTAMP(3)),
-    CAST(TO_TIMESTAMP_LTZ({text}, 'yyyy-MM-dd''T''HH:mm:ss[.SSS]XXX') AS TIMESTAMP(3)),
-    record_time),"""
+_ISO_8601 = "^([0-9-]{10})[Tt ]([0-9]{2}:[0-9]{2}:[0-9]{2})([.][0-9]+)?(Z|([+-])([0-9]{2}):?([0-9]{2}))$"
+"""Date, time, fraction of a second, zone; its sign, hours and minutes."""
 
 
 class SourceForm(NamedTuple):
@@ -96,9 +93,9 @@ def create_source(
         CREATE TEMPORARY TABLE {name} (
           {form.columns},
           record_time TIMESTAMP(3) METADATA FROM 'timestamp',
-          {_PAYLOAD_TIME.format(text=form.payload_time) if from_payload else ""}
+          {f"event_time AS {_payload_time(form.payload_time)}," if from_payload else ""}
           WATERMARK FOR {clock} AS CASE
-            WHEN {clock} <= TIMESTAMPADD(SECOND, {ahead_ms / 1000:g}, CAST(CURRENT_ROW_TIMESTAMP() AS TIMESTAMP(3)))
+            WHEN {clock} - {interval(ahead_ms)} <= CAST(CURRENT_ROW_TIMESTAMP() AS TIMESTAMP(3))
             THEN {clock} - {interval(behind_ms)} END
         ) WITH (
           {_options(_client(settings.kafka))},
@@ -177,6 +174,26 @@ def interval(milliseconds: int) -> str:
     minutes, seconds = divmod(seconds, 60)
     hours, minutes = divmod(minutes, 60)
     return f"INTERVAL '{hours // 24} {hours % 24:02d}:{minutes:02d}:{seconds:02d}.{rest:03d}' DAY TO SECOND(3)"
+
+
+def _payload_time(text: str) -> str:
+    """SQL of the time that a message states, epoch ms or ISO-8601 with a zone; the record's time for anything else.
+
+    Flink's own parsing of times takes a zone's offset in the text for part of the format and ignores it.
+    """
+
+    def part(number: int) -> str:
+        return f"REGEXP_EXTRACT({text}, '{_ISO_8601}', {number})"
+
+    iso = f"""
+      CASE WHEN REGEXP({text}, '{_ISO_8601}') THEN
+        1000 * (UNIX_TIMESTAMP(CONCAT({part(1)}, ' ', {part(2)}))
+                - IF({part(5)} = '-', -60, 60)
+                  * COALESCE(60 * TRY_CAST({part(6)} AS INT) + TRY_CAST({part(7)} AS INT), 0))
+        + CAST(ROUND(1000 * COALESCE(TRY_CAST(CONCAT('0', {part(3)}) AS DOUBLE), 0)) AS BIGINT)
+      END"""
+    milliseconds = f"COALESCE(TRY_CAST({text} AS BIGINT), {iso})"
+    return f"COALESCE(CAST(TO_TIMESTAMP_LTZ({milliseconds}, 3) AS TIMESTAMP(3)), record_time)"
 
 
 MESSAGE_HEAD = (
