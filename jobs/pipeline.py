@@ -11,6 +11,7 @@ from jobs.keyed import keyed_stream
 from jobs.tables import (
     KEYED_JSON_COLUMNS,
     MESSAGE_HEAD,
+    NOW,
     OUTCOME_COLUMNS,
     PREDICTION_COLUMNS,
     PREDICTION_FIELDS,
@@ -143,6 +144,7 @@ def remember_symbols(tables: StreamTableEnvironment, settings: Settings, rules: 
 def sum_up_market(tables: StreamTableEnvironment, settings: Settings, rules: MarketRules) -> None:
     """All symbols' trades, second by second in the JVM, to one snapshot a second; the JVM does the counting."""
     clock = "event_time" if settings.event_time.source == "payload" else "record_time"
+    times = settings.event_time.in_ms()
     pattern = rules.symbols.pattern.replace("'", "''")
     tables.create_temporary_view(
         "market_trades",
@@ -151,7 +153,9 @@ def sum_up_market(tables: StreamTableEnvironment, settings: Settings, rules: Mar
                    {clock} AS row_time
             FROM market_ticks
             WHERE price > 0 AND price <= {rules.limits.max_price} AND volume > 0
-              AND volume <= {rules.limits.max_volume} AND REGEXP(symbol, '^({pattern})$')"""),  # noqa: S608
+              AND volume <= {rules.limits.max_volume} AND REGEXP(symbol, '^({pattern})$')
+              AND {clock} >= CAST(TO_TIMESTAMP_LTZ({times.earliest}, 3) AS TIMESTAMP(3))
+              AND {clock} - {interval(times.max_ahead)} <= {NOW}"""),  # noqa: S608
     )
     seconds = tables.sql_query("""
         SELECT 0 AS market, ROW(UNIX_TIMESTAMP(CAST(window_start AS STRING)), LISTAGG(summary, ';')), window_time

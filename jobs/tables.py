@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
     from jobs.settings import KafkaSettings, Settings
 
+NOW = "CAST(CURRENT_ROW_TIMESTAMP() AS TIMESTAMP(3))"
+"""SQL of the machine's clock, in UTC as all event times are."""
+
 _ISO_8601 = "^([0-9-]{10})[Tt ]([0-9]{2}:[0-9]{2}:[0-9]{2})([.][0-9]+)?(Z|([+-])([0-9]{2}):?([0-9]{2}))$"
 """Date, time, fraction of a second, zone; its sign, hours and minutes."""
 
@@ -95,7 +98,7 @@ def create_source(
           record_time TIMESTAMP(3) METADATA FROM 'timestamp',
           {f"event_time AS {_payload_time(form.payload_time)}," if from_payload else ""}
           WATERMARK FOR {clock} AS CASE
-            WHEN {clock} - {interval(ahead_ms)} <= CAST(CURRENT_ROW_TIMESTAMP() AS TIMESTAMP(3))
+            WHEN {clock} - {interval(ahead_ms)} <= {NOW}
             THEN {clock} - {interval(behind_ms)} END
         ) WITH (
           {_options(_client(settings.kafka))},
