@@ -86,45 +86,25 @@ def with_parallelism(settings: Settings, parallelism: int) -> Settings:
     return settings.model_copy(update={"flink": settings.flink.model_copy(update={"parallelism": parallelism})})
 
 
-def submit_job(settings: Settings, start: str = "") -> Job:
+def submit_job(settings: Settings, start: str = "", *, to_starting_cluster: bool = False) -> Job:
     """Hand the job to the cluster through ``flink run`` and wait until every task runs.
 
     Args:
         settings: All settings; the job's program gets them from its environment.
         start: Path of a savepoint or checkpoint; empty for a start without state.
+        to_starting_cluster: Do not ask the JobManager what it runs: it is only just being started, and
+            has minutes to come up while the job is translated.
 
     Raises:
         CommandError: It already runs, was refused, or did not come up in time.
     """
+    rest = FlinkRest(settings.flink.rest_address)
     otherwise = "the job is being submitted already; see `tickcast status`, and try again if it does not come up"
     with alone(settings.home / "run" / "submit.lock", otherwise):
-        return _submit_alone(settings, start)
-
-
-def _submit_alone(settings: Settings, start: str) -> Job:
-    rest = FlinkRest(settings.flink.rest_address)
-    _require_slots(rest, settings.flink.parallelism)
-    if running := [job for job in rest.jobs() if job.name == JOB_NAME and not job.ended]:
-        raise CommandError(
-            f"the job already runs ({running[0].state}, id {running[0].id}); stop it with `tickcast stop`, or replace"
-            " it with `tickcast upgrade`"
-        )
-    record, flink, job_id = JobRecord(settings.home), FlinkHome(settings), uuid.uuid4().hex
-    before = record.read()
-    record.submitted(
-        job_id,
-        start,
-        settings.flink.parallelism,
-        checkpoints=flink.checkpoint_directory(),
-        savepoints=flink.savepoint_directory(),
-    )
-    try:
-        _flink_run(settings, job_id, start)
-    except CommandError:
-        if all(job.id != job_id for job in rest.jobs()):
-            record.withdrawn(before)
-        raise
-    return _await_running(rest, job_id)
+        if not to_starting_cluster:
+            _require_slots(rest, settings.flink.parallelism)
+            _require_none_running(rest)
+        return _await_running(rest, _hand_over(rest, settings, start))
 
 
 def stop_job(settings: Settings) -> str:
@@ -165,6 +145,26 @@ def refusal(said: str) -> str:
     lines = [line for line in before.splitlines() if line.strip() and not line.startswith(("\t", "    "))]
     causes = [line.removeprefix("Caused by: ") for line in lines if line.startswith("Caused by: ")]
     return (causes or lines or ["it said nothing"])[-1].strip()
+
+
+def _hand_over(rest: FlinkRest, settings: Settings, start: str) -> str:
+    """Submit the job, keeping the record of it right however that ends, and return its id."""
+    record, flink, job_id = JobRecord(settings.home), FlinkHome(settings), uuid.uuid4().hex
+    before = record.read()
+    record.submitted(
+        job_id,
+        start,
+        settings.flink.parallelism,
+        checkpoints=flink.checkpoint_directory(),
+        savepoints=flink.savepoint_directory(),
+    )
+    try:
+        _flink_run(settings, job_id, start)
+    except CommandError:
+        if all(job.id != job_id for job in rest.jobs()):
+            record.withdrawn(before)
+        raise
+    return job_id
 
 
 def _flink_run(settings: Settings, job_id: str, start: str) -> None:
@@ -234,6 +234,14 @@ def _running_job(rest: FlinkRest) -> Job:
         if job.name == JOB_NAME and not job.ended:
             return job
     raise CommandError(f"the job does not run on {rest.address}; start it with `tickcast submit`")
+
+
+def _require_none_running(rest: FlinkRest) -> None:
+    if running := [job for job in rest.jobs() if job.name == JOB_NAME and not job.ended]:
+        raise CommandError(
+            f"the job already runs ({running[0].state}, id {running[0].id}); stop it with `tickcast stop`, or replace"
+            " it with `tickcast upgrade`"
+        )
 
 
 def _require_slots(rest: FlinkRest, parallelism: int) -> None:

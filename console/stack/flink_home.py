@@ -112,7 +112,10 @@ class FlinkHome:
 
     def _link_libraries(self) -> None:
         self._libraries.mkdir(parents=True, exist_ok=True)
-        wanted = {jar.name: jar for jar in [*(_package() / "lib").glob("*.jar"), *jars("connector")]}
+        # `flink run` sends PyFlink's own jar along with the job. From there its classes are loaded anew at
+        # every restart of the job, and are gone before the last of its workers is cleaned up.
+        own = [*_package().glob("lib/*.jar"), *_package().glob("opt/flink-python-*.jar")]
+        wanted = {jar.name: jar for jar in [*own, *jars("connector")]}
         for link in self._libraries.iterdir():
             if link.is_symlink() and wanted.get(link.name) == link.readlink():
                 del wanted[link.name]

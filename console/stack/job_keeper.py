@@ -21,7 +21,7 @@ _LOOK_S = 0.2
 
 
 class JobKeeper:
-    """Submits the job again, from its newest retained checkpoint, to a JobManager that was started again.
+    """Submits the job again, from its newest retained checkpoint, when its JobManager is started again.
 
     A job that this stack did not run when the supervisor began stays where it is: whoever took the
     stack down decides when it goes on.
@@ -42,8 +42,8 @@ class JobKeeper:
         self._left_alone = "" if self._known() else self._job.job_id()
         self._log = structlog.get_logger("supervise").bind(part=JOB)
 
-    def jobmanager_restarted(self) -> None:
-        """Say that a new JobManager answers, which knows of no job."""
+    def jobmanager_lost(self) -> None:
+        """Say that the JobManager is gone, and all it knew, and is about to be started again."""
         self._lost.set()
 
     def run(self) -> None:
@@ -55,24 +55,31 @@ class JobKeeper:
 
     def _take_up(self) -> None:
         policy = RestartPolicy()
-        while not self._stop.is_set() and self._job.expected_to_run() and self._job.job_id() != self._left_alone:
+        while self._job.expected_to_run() and self._job.job_id() != self._left_alone:
             delay_s = policy.next_delay()
             if delay_s is None:
                 self._give_up(policy.most_in_a_row)
                 return
-            self._stop.wait(delay_s)
+            if self._stop.wait(delay_s):
+                return
             try:
-                if self._known():
+                # A submission that failed may have reached the JobManager nevertheless.
+                if delay_s and self._known():
                     return
-                start = self._job.latest_state()
-                self._log.warning("submitting", start=start)
-                self._record.restarted(JOB, "its JobManager was lost")
-                parallelism = self._job.parallelism(self._settings.flink.parallelism)
-                job = submit_job(with_parallelism(self._settings, parallelism), start)
+                self._submit()
             except CommandError as error:
                 self._log.error("the submission failed", reason=str(error))
             else:
-                self._log.info("submitted", job=job.id)
+                return
+
+    def _submit(self) -> None:
+        start = self._job.latest_state()
+        self._log.warning("submitting", start=start)
+        settings = with_parallelism(self._settings, self._job.parallelism(self._settings.flink.parallelism))
+        # Translating the job takes longer than a JobManager's start: the one need not wait for the other.
+        job = submit_job(settings, start, to_starting_cluster=True)
+        self._record.restarted(JOB, "its JobManager was lost")
+        self._log.info("submitted", job=job.id)
 
     def _known(self) -> bool:
         return any(job.id == self._job.job_id() for job in self._rest.jobs())

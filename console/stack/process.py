@@ -168,8 +168,9 @@ def _still_there(processes: list[psutil.Process], timeout_s: float) -> list[psut
 
 def _runs(process: psutil.Process) -> bool:
     try:
-        # One that has ended may wait a while for its parent to take note.
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+        # One that has ended may wait a while for its parent to take note; but as long as one of its
+        # threads is still ending, it holds its ports and locks.
+        return process.is_running() and (process.status() != psutil.STATUS_ZOMBIE or process.num_threads() > 1)
     except psutil.NoSuchProcess:
         return False
 

@@ -47,7 +47,7 @@ class PartWatch:
         policy: When the part is started again.
         ask_s: How often the part is asked whether it does its work.
         hangs_after_s: How long it may be without doing so.
-        restarted: Called after the part has come back.
+        restarting: Called when the part is gone, before it is started again.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class PartWatch:
         policy: RestartPolicy | None = None,
         ask_s: float = _ASK_S,
         hangs_after_s: float = _HANGS_AFTER_S,
-        restarted: Callable[[], None] | None = None,
+        restarting: Callable[[], None] | None = None,
     ) -> None:
         self._part = part
         self._record = record
@@ -67,7 +67,7 @@ class PartWatch:
         self._policy = policy or RestartPolicy()
         self._every_s = ask_s
         self._hangs_after_s = hangs_after_s
-        self._restarted = restarted
+        self._restarting = restarting
         self._log = structlog.get_logger("supervise").bind(part=part.name)
         self._ask_at = 0.0
         self._well_at = time.monotonic()
@@ -109,13 +109,13 @@ class PartWatch:
             if self._runs():
                 for process in self._part.processes():
                     process.stop(_END_S)
+            if self._restarting is not None:
+                self._restarting()
             self._part.start()
         except (CommandError, OSError) as error:
             self._log.error("the restart failed", reason=str(error))
         else:
             self._log.info("restarted", seconds=round(time.monotonic() - began, 1))
-            if self._restarted is not None:
-                self._restarted()
         self._ask_at, self._well_at = 0.0, time.monotonic()
 
     def _runs(self) -> bool:
@@ -142,9 +142,9 @@ class Supervisor:
         record = RestartLog(settings.home)
         record.clear()
         keeper = JobKeeper(settings, record, stop)
-        hooks = {JobManager.name: keeper.jobmanager_restarted}
+        hooks = {JobManager.name: keeper.jobmanager_lost}
         parts = [part for component in Stack(settings).components for part in component.parts() if part.processes()]
-        self._watches = [PartWatch(part, record, stop, restarted=hooks.get(part.name)) for part in parts]
+        self._watches = [PartWatch(part, record, stop, restarting=hooks.get(part.name)) for part in parts]
         self._keeper = keeper
 
     def run(self) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
+import pytest
 import yaml
 
 from console.stack.flink_home import FlinkHome
@@ -46,9 +47,17 @@ def test_nothing_that_the_project_configures_is_open_to_other_machines() -> None
     assert SOURCE["web.submit.enable"] is False
 
 
-def test_flinks_library_folder_is_its_own_libraries_and_the_connector(tmp_path: Path) -> None:
+@pytest.mark.parametrize("library", ["flink-dist", "flink-python", "flink-sql-connector-kafka"])
+def test_flinks_library_folder_has_its_own_libraries_and_the_connector(tmp_path: Path, library: str) -> None:
     rendered(tmp_path)
-    names = {jar.name for jar in (tmp_path / "flink" / "lib").iterdir()}
-    assert any(name.startswith("flink-dist-") for name in names)
-    assert any(name.startswith("flink-sql-connector-kafka-") for name in names)
-    assert all(jar.exists() for jar in (tmp_path / "flink" / "lib").iterdir())
+    names = {jar.name for jar in (tmp_path / "flink" / "lib").iterdir() if jar.exists()}
+    assert any(name.startswith(f"{library}-") for name in names)
+
+
+def test_a_library_of_another_version_is_replaced_and_what_fits_stays(tmp_path: Path) -> None:
+    rendered(tmp_path)
+    libraries = tmp_path / "flink" / "lib"
+    fitting = {link.name: link.lstat().st_ino for link in libraries.iterdir()}
+    (libraries / "flink-dist-1.0.jar").symlink_to("/no/such/jar")
+    rendered(tmp_path)
+    assert {link.name: link.lstat().st_ino for link in libraries.iterdir()} == fitting
