@@ -76,7 +76,8 @@ def index_alerts(snapshots: Iterable[Json], rules: MarketRules) -> list[Json]:
         if day != today:
             watch.start_day()
             today = day
-        watch.index(snapshot["market_time"] // 1000, snapshot["index_return"], day)
+        second, is_proxy = snapshot["market_time"] // 1000, snapshot["index_is_proxy"]
+        watch.index(second, snapshot["index_return"], day, is_proxy=is_proxy)
     return [market_alert_record(alert) for alert in watch.take()]
 
 

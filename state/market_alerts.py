@@ -108,8 +108,8 @@ class MarketAlerts:
                 )
             )
 
-    def index(self, second: int, index_return: float, day: TradingDay | None) -> None:
-        """Takes in the index's move (a ratio) against its reference at the end of a second.
+    def index(self, second: int, index_return: float, day: TradingDay | None, *, is_proxy: bool) -> None:
+        """Takes in the move (a ratio) of the index, or of its proxy, against its reference at the end of a second.
 
         Of several steps that it passes at once, the strongest one holds.
         """
@@ -132,9 +132,9 @@ class MarketAlerts:
                 second * 1000,
                 step.move,
                 index_return,
-                f"the index has moved {index_return:+.2%}: the {step.move:.0%} breaker halts for "
+                f"the {'turnover-weighted proxy of the index' if is_proxy else 'index'} has moved "
+                f"{index_return:+.2%}: the {step.move:.0%} breaker halts for "
                 + (f"{step.halt_minutes} minutes" if step.halt_minutes else "the rest of the day"),
-                start=second * 1000,
             )
         )
 

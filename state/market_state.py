@@ -240,7 +240,8 @@ class MarketState:
         turnover = float((turnovers - self._turnovers[minute_ago, :count]).sum())
         index_return = self._index_return(prices, turnovers, count)
         block += [float(np.log1p(trades)), float(np.log1p(max(turnover, 0.0))), index_return]
-        self._alerts.index(second, index_return, self._day)
+        is_proxy = self._index_price != self._index_price
+        self._alerts.index(second, index_return, self._day, is_proxy=is_proxy)
         return MarketSnapshot(
             second=second,
             advancing=advancing,
@@ -249,7 +250,7 @@ class MarketState:
             turnover=turnover,
             returns=(weighted[0], weighted[1], weighted[2]),
             index_return=index_return,
-            index_is_proxy=self._index_price != self._index_price,
+            index_is_proxy=is_proxy,
             block=np.array(block, np.float32),
         )
 

@@ -33,7 +33,12 @@ def rules() -> MarketRules:
 
 def snapshots(trades: dict[int, int], index: float = 0.0) -> dict[int, dict[str, Any]]:
     return {
-        second * 1000: {"market_time": second * 1000, "trades_60s": count, "index_return": index}
+        second * 1000: {
+            "market_time": second * 1000,
+            "trades_60s": count,
+            "index_return": index,
+            "index_is_proxy": True,
+        }
         for second, count in trades.items()
     }
 

@@ -29,8 +29,11 @@ OF_THE_LOCAL_MACHINE = {
     "taskmanager.bind-host",
     "rest.address",
     "rest.bind-address",
+    "env.java.opts.client",
+    "rest.retry.delay",
+    "rest.retry.max-attempts",
 }
-"""Addresses, which Flink finds out by itself on Kubernetes."""
+"""Addresses, which Flink finds out by itself on Kubernetes, and options of `flink run`, which nobody runs there."""
 OF_THE_RESOURCE = {
     "jobmanager.memory.process.size": "jobManager",
     "taskmanager.memory.process.size": "taskManager",

@@ -32,8 +32,8 @@ class Market:
         self.alerts.silent(self.open + second, self.day)
         return self.said()
 
-    def index(self, second: int, move: float) -> list[MarketAlert]:
-        self.alerts.index(self.open + second, move, self.day)
+    def index(self, second: int, move: float, *, is_proxy: bool = False) -> list[MarketAlert]:
+        self.alerts.index(self.open + second, move, self.day, is_proxy=is_proxy)
         return self.alerts.take()
 
     def said(self) -> list[tuple[str, int | None, int | None]]:
@@ -149,8 +149,13 @@ def test_an_index_that_moves_4_per_cent_either_way_before_noon_halts_20_minutes(
     assert market.index(80, 0.0399) == []
     (alert,) = market.index(81, move)
     assert (alert.rule, alert.threshold, alert.value) == ("index_halt", 0.04, move)
-    assert (market.since_open(alert.start), alert.end) == (81, None)
+    assert (alert.event_time, alert.start, alert.end) == ((market.open + 81) * 1000, None, None)
     assert alert.message == f"the index has moved {move:+.2%}: the 4% breaker halts for 20 minutes"
+
+
+def test_an_alert_says_when_it_speaks_of_the_proxy_and_not_of_the_index(market: Market) -> None:
+    (alert,) = market.index(81, 0.05, is_proxy=True)
+    assert "turnover-weighted proxy of the index" in alert.message
 
 
 def test_a_breaker_speaks_once_a_day(market: Market, rules: MarketRules) -> None:
