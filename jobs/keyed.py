@@ -1,8 +1,9 @@
-"""Keying in the JVM, which PyFlink's public API does not offer.
+"""Keying and side outputs in the JVM, which PyFlink's public API does not offer.
 
 `DataStream.key_by` sends every element through a Python worker only to compute its key. A stream whose elements are
 Java rows (key, value, event time) can be keyed by the selector that PyFlink uses behind that worker, without the
-worker. Tried with PyFlink 2.2.1; `tests/pipeline` fails where another version changes it.
+worker. Likewise `DataStream.get_side_output` sends every element through a Python worker that changes nothing. Tried
+with PyFlink 2.2.1; `tests/pipeline` fails where another version changes it.
 """
 
 from __future__ import annotations
@@ -10,11 +11,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pyflink.common import Types
+from pyflink.datastream import DataStream
 from pyflink.datastream.data_stream import KeyedStream
 from pyflink.java_gateway import get_gateway
 
 if TYPE_CHECKING:
     from pyflink.common.typeinfo import TypeInformation
+    from pyflink.datastream import OutputTag
     from pyflink.table import StreamTableEnvironment, Table
 
 
@@ -31,3 +34,8 @@ def keyed_stream(
     selector = get_gateway().jvm.KeyByKeySelector()
     keyed = rows._j_data_stream.keyBy(selector, Types.ROW([key_type]).get_java_type_info())  # noqa: SLF001
     return KeyedStream(keyed, value_type, rows)
+
+
+def side_output(stream: DataStream, tag: OutputTag) -> DataStream:
+    """What a process function gave under a tag, as it left the function."""
+    return DataStream(stream._j_data_stream.getSideOutput(tag.get_java_output_tag()))  # noqa: SLF001

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pyflink.common import Types
 from pyflink.table import StreamTableEnvironment
 
-from jobs.keyed import keyed_stream
+from jobs.keyed import keyed_stream, side_output
 from jobs.tables import (
     KEYED_JSON_COLUMNS,
     MESSAGE_HEAD,
@@ -124,15 +124,15 @@ def remember_symbols(tables: StreamTableEnvironment, settings: Settings, rules: 
         row_time="TO_TIMESTAMP_LTZ(f3, 3)",
     )  # fmt: skip
     messages = {"message_key": "STRING", "message": "STRING"}
-    create_view(tables, "late", symbols.get_side_output(LATE), messages)
-    create_view(tables, "dead_letters", symbols.get_side_output(DEAD_LETTERS), messages)
-    create_view(tables, "bars", symbols.get_side_output(BARS), messages)
-    create_view(tables, "symbol_alerts", symbols.get_side_output(ALERTS), messages)
-    create_view(tables, "market_demand", symbols.get_side_output(DEMAND), {"wanted_second": "BIGINT"})
+    create_view(tables, "late", side_output(symbols, LATE), messages)
+    create_view(tables, "dead_letters", side_output(symbols, DEAD_LETTERS), messages)
+    create_view(tables, "bars", side_output(symbols, BARS), messages)
+    create_view(tables, "symbol_alerts", side_output(symbols, ALERTS), messages)
+    create_view(tables, "market_demand", side_output(symbols, DEMAND), {"wanted_second": "BIGINT"})
     create_view(
         tables,
         "realised",
-        symbols.get_side_output(OUTCOMES),
+        side_output(symbols, OUTCOMES),
         {
             "symbol": "STRING", "event_time": "BIGINT", "due_time": "BIGINT", "partition": "INT", "offset": "BIGINT",
             "price": "DOUBLE", "realised_price": "DOUBLE", "realised": "STRING",
@@ -193,7 +193,7 @@ def sum_up_market(tables: StreamTableEnvironment, settings: Settings, rules: Mar
     create_view(
         tables,
         "market_alerts",
-        market.get_side_output(MARKET_ALERTS),
+        side_output(market, MARKET_ALERTS),
         {"message_key": "STRING", "message": "STRING"},
     )
 
