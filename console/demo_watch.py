@@ -16,11 +16,12 @@ from feeds.source import RawMessage
 from jobs.topics import Topic, topic_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from types import TracebackType
 
     from feeds.source import BadRow
     from jobs.settings import Settings
+    from state.rules import TradingCalendar
     from state.tick import Tick
 
 COUNTED = (Topic.PREDICTIONS, Topic.BARS, Topic.ALERTS, Topic.OUTCOMES, Topic.LATE, Topic.DEAD_LETTERS)
@@ -40,6 +41,8 @@ class Portion:
     Args:
         messages: The part's messages.
         per_second: Messages a second; None: as fast as they are taken.
+        clock: Says what time it is, s since the epoch.
+        sleep: Waits for so many seconds.
 
     Attributes:
         sent_at: When each tick was due to be sent, s since the epoch. Due, not sent: a sender that stalls must not
@@ -47,9 +50,18 @@ class Portion:
         bad_rows: None; bad rows are the whole day's matter.
     """
 
-    def __init__(self, messages: Iterable[Tick | RawMessage], per_second: float | None = None) -> None:
-        self._messages = list(messages)
+    def __init__(
+        self,
+        messages: Sequence[Tick | RawMessage],
+        per_second: float | None = None,
+        *,
+        clock: Callable[[], float] = time.time,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._messages = messages
         self._per_second = per_second
+        self._clock = clock
+        self._sleep = sleep
         self.sent_at: dict[TickName, float] = {}
         self.bad_rows: list[BadRow] = []
 
@@ -62,11 +74,11 @@ class Portion:
         if self._per_second is None:
             yield from self._messages
             return
-        start = time.time()
+        start = self._clock()
         for number, message in enumerate(self._messages):
             due = start + number / self._per_second
-            if (wait := due - time.time()) > 0:
-                time.sleep(wait)
+            if (wait := due - self._clock()) > 0:
+                self._sleep(wait)
             if not isinstance(message, RawMessage):
                 self.sent_at.setdefault(TickName(message.symbol, message.trade_id, message.event_time), due)
             yield message
@@ -118,9 +130,19 @@ class Watch:
             self.error = error
 
     @property
-    def accounted(self) -> int:
+    def answered(self) -> int:
         """Ticks whose fate is known and committed, but for dropped duplicates."""
         return sum(self.counts[topic] for topic in (Topic.PREDICTIONS, Topic.LATE, Topic.DEAD_LETTERS))
+
+
+def answers_to(messages: Sequence[Tick | RawMessage], calendar: TradingCalendar) -> int:
+    """How many of these messages become a prediction, a late tick or a dead letter: all but repeated trades."""
+    trades = [
+        (message.symbol, message.trade_id, calendar.day_of(message.event_time).start)
+        for message in messages
+        if not isinstance(message, RawMessage) and message.trade_id is not None
+    ]
+    return len(messages) - len(trades) + len(set(trades))
 
 
 def written_to_redis_at(settings: Settings) -> dict[TickName, float]:

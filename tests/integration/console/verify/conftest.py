@@ -1,4 +1,4 @@
-"""A job without an engine: it takes a log as the real one does and writes what the real one must write."""
+"""A job without an engine: it takes a log as the real one does, and writes what that one must write."""
 
 from __future__ import annotations
 
@@ -103,6 +103,7 @@ class EngineFreeJob:
         self._settings = settings
         self._rules = load_rules(settings.market.rules_file)
         self._times = settings.event_time.in_ms()
+        self._topic = topic_name(Topic.TICKS, settings.kafka)
         self._intake = Intake(self._rules, self._times)
         self._calendar = TradingCalendar(self._rules)
         self._states: dict[str, SymbolState] = {}
@@ -130,17 +131,12 @@ class EngineFreeJob:
             self._advance(symbol, state, self._watermark)
 
     @property
-    def _topic(self) -> str:
-        return topic_name(Topic.TICKS, self._settings.kafka)
-
-    @property
     def _watermark(self) -> int:
         return min(self._newest.values(), default=0) - self._times.out_of_orderness - 1
 
     def _take_tick(self, tick: Tick, partition: int, offset: int) -> None:
         if tick.event_time <= self._watermark:
-            late = records.late_record(tick, self._watermark, partition, offset)
-            self.results[Topic.LATE].append(late)
+            self.results[Topic.LATE].append(records.late_record(tick, self._watermark, partition, offset))
             return
         state = self._states.setdefault(tick.symbol, SymbolState(tick.symbol, self._rules, self._calendar))
         key = codec.trade_key(tick.trade_id)
@@ -222,11 +218,7 @@ def _summary(symbol: str, ticks: list[Tick]) -> str:
 
 
 class Deployment:
-    """Topics on the broker, and the ways to fill them.
-
-    Args:
-        settings: Where they are.
-    """
+    """Topics on the broker, and the ways to fill them."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -243,11 +235,10 @@ class Deployment:
     def write(self, topic: Topic, messages: list[Json], *, end: str = "commit") -> None:
         """Writes in a transaction of its own: `commit`, `abort`, or leave `open`."""
         self._producer.begin_transaction()
-        name = topic_name(topic, self.settings.kafka)
-        partitions = 1 if topic is Topic.MARKET else PARTITIONS
         for message in messages:
-            key = str(message.get("symbol")).encode()
-            self._producer.send(name, orjson.dumps(message), key, partition=sum(key) % partitions)
+            self._producer.send(
+                topic_name(topic, self.settings.kafka), orjson.dumps(message), str(message.get("symbol")).encode()
+            )
         self._producer.flush()
         if end == "commit":
             self._producer.commit_transaction()

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pytest
 
-from console.errors import CommandError
 from console.verify import verify_topics
 from jobs.topics import Topic
 
@@ -262,11 +261,3 @@ def test_what_event_time_has_not_reached_is_pending_and_nothing_is_lost(
     earlier = [one for one in results[Topic.OUTCOMES] if one is not last and one["due_time"] < last["due_time"]]
     deployment.replace(Topic.OUTCOMES, [one for one in results[Topic.OUTCOMES] if one is not earlier[-1]])
     assert counted(verify_topics(deployment.settings)) == {"outcomes": (1, 0, 0)}
-
-
-def test_a_model_version_that_is_not_there_is_said_in_one_sentence(
-    right: Ground, with_topic: Callable[[Topic, list[Json]], Verdict]
-) -> None:
-    messages = changed(right.results[Topic.PREDICTIONS], "model_version", lambda _: "nepse-1999-01-01")
-    with pytest.raises(CommandError, match="there is no model version 'nepse-1999-01-01'"):
-        with_topic(Topic.PREDICTIONS, messages)
