@@ -8,6 +8,7 @@ from pyflink.common import Types
 from pyflink.table import StreamTableEnvironment
 
 from jobs.keyed import keyed_stream, side_output
+from jobs.operators import name_operators
 from jobs.tables import (
     KEYED_JSON_COLUMNS,
     MESSAGE_HEAD,
@@ -67,6 +68,7 @@ def build_pipeline(env: StreamExecutionEnvironment, settings: Settings) -> None:
     score(tables, settings, rules, version)
     judge(tables)
     write(tables, settings)
+    name_operators(env)
 
 
 def read_ticks(tables: StreamTableEnvironment, settings: Settings) -> None:

@@ -1,0 +1,108 @@
+"""Uids and names of the operators that the SQL planner makes.
+
+The planner numbers its operators and takes the number into their uids: with one more query, every operator would look
+for its state in a savepoint under the number of another. Here each gets a uid out of what it does and for whom, and a
+name for the reader of the web UI. PyFlink's public API reaches none of these operators. Tried with PyFlink 2.2.1;
+`tests/pipeline` fails where another version changes it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from pyflink.util.java_utils import get_field_value
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pyflink.datastream import StreamExecutionEnvironment
+
+_PLANNERS_NUMBER = re.compile(r"\[\d+\]$")
+_CONNECTIONS = {"PartitionTransformation", "SideOutputTransformation", "UnionTransformation"}
+
+_NAMES = {
+    "Calc, SinkConversion, symbol memory and features": "symbol of each message",
+    "SinkConversion, symbol memory and features": "messages",
+    "Calc, WindowAggregate": "valid trades",
+    "WindowAggregate": "each symbol's seconds",
+    "Calc, LocalWindowAggregate": "summaries of symbols",
+    "LocalWindowAggregate": "seconds of a subtask",
+    "GlobalWindowAggregate": "the market's seconds",
+    "Calc, SinkConversion (input 1), market snapshots": "finished seconds",
+    "Calc, SinkConversion (input 2), market snapshots": "wanted seconds",
+    "SinkConversion, market snapshots": "seconds",
+    "Calc, market_topic": "market messages",
+    "Calc, WatermarkAssigner": "snapshots",
+    "WatermarkAssigner": "watermark of the snapshots",
+    "Calc, IntervalJoin (input 1), PythonCalc": "features",
+    "Calc, IntervalJoin (input 2), PythonCalc": "snapshots for the model",
+    "IntervalJoin, PythonCalc": "each tick meets its snapshot",
+    "PythonCalc": "XGBoost",
+    "Calc, Calc, predictions_topic": "predictions",
+    "Calc, predictions_topic": "prediction messages",
+    "Calc, IntervalJoin (input 1), Calc, outcomes_topic": "predictions to be judged",
+    "Calc, IntervalJoin (input 2), Calc, outcomes_topic": "realised prices",
+    "IntervalJoin, Calc, outcomes_topic": "each prediction meets its outcome",
+    "Calc, outcomes_topic": "outcomes",
+}
+"""Names of the operators whose own says little; the others keep theirs, without the planner's number."""
+
+
+class _Consumer(NamedTuple):
+    """Who takes an operator's output, and as which of its inputs; 0 where it has one only."""
+
+    number: int
+    port: int
+
+
+def name_operators(env: StreamExecutionEnvironment) -> None:
+    """Gives every operator of the environment a uid of its own that stays, and a name that reads well."""
+    operators, consumers = _graph(env)
+    bases = {number: _PLANNERS_NUMBER.sub("", operator.getName()) for number, operator in operators.items()}
+    occurrences = Counter(bases.values())
+
+    def uid(number: int, port: int = 0) -> str:
+        text = bases[number] + (f" (input {port})" if port else "")
+        if occurrences[bases[number]] == 1 or number not in consumers:
+            return text
+        return f"{text}, {uid(*consumers[number])}"
+
+    for number, operator in operators.items():
+        given, own = operator.getUid(), uid(number)
+        operator.setName(_NAMES.get(own, bases[number]))
+        if given is None or given[0].isdigit():
+            operator.setUid(own)
+
+
+def _graph(env: StreamExecutionEnvironment) -> tuple[dict[int, Any], dict[int, _Consumer]]:
+    """The environment's operators by their numbers, and the first consumer of each."""
+    operators: dict[int, Any] = {}
+    consumers: dict[int, _Consumer] = {}
+    waiting = list(get_field_value(env._j_stream_execution_environment, "transformations"))  # noqa: SLF001
+    while waiting:
+        operator = waiting.pop(0)
+        if operator.getId() in operators:
+            continue
+        operators[operator.getId()] = operator
+        for producer, port in _producers(operator):
+            consumers.setdefault(producer.getId(), _Consumer(operator.getId(), port))
+            waiting.append(producer)
+    return operators, consumers
+
+
+def _producers(operator: Any) -> Iterator[tuple[Any, int]]:
+    """The operators before one, across what only connects them, and as which of its inputs."""
+    inputs = [operator]
+    while len(inputs := list(inputs[0].getInputs())) == 1 and _connects(inputs[0]):
+        pass
+    for port, found in enumerate(inputs, start=1):
+        producer = found
+        while _connects(producer):
+            [producer] = producer.getInputs()
+        yield producer, port if len(inputs) > 1 else 0
+
+
+def _connects(transformation: Any) -> bool:
+    return transformation.getClass().getSimpleName() in _CONNECTIONS
