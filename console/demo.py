@@ -38,8 +38,10 @@ if TYPE_CHECKING:
     from feeds.source import RawMessage, TickSource
     from state.tick import Tick
 
-WAKE_TICKS = 40
-"""So many ticks go first, and are awaited: when the rest races after them, no partition is asleep any more."""
+WARM_UP_TICKS = 40
+"""So many ticks go first, and are awaited: the first ones are slow."""
+WAKE_TICKS, WAKE_RATE = 450, 150.0
+"""The next ones go slowly: a partition that fell asleep meanwhile must be awake before the rest races through all."""
 PEAK_TICKS, PEAK_RATE = 4_450, 890.0
 """The last ticks of the day go at the rate of NEPSE's worst second: those are timed."""
 SIMULATED_FAULTS = Faults(duplicates=5, late=5, malformed=7)
@@ -92,8 +94,7 @@ def _day(data: Path | None, trades: int) -> TickSource:
 def _run_day(settings: Settings, messages: list[Tick | RawMessage], watch: Watch, console: Console) -> dict[str, Any]:
     calendar = TradingCalendar(load_rules(settings.market.rules_file))
     peak = len(messages) - min(PEAK_TICKS, len(messages) // 4)
-    wake = min(WAKE_TICKS, peak)
-    first, most = Portion(messages[:wake]), Portion(messages[wake:peak])
+    awake = min(WARM_UP_TICKS + WAKE_TICKS, peak)
     last = Portion(messages[peak:], PEAK_RATE)
     columns = (
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"),
@@ -118,10 +119,12 @@ def _run_day(settings: Settings, messages: list[Tick | RawMessage], watch: Watch
         def await_answers(sent: int) -> None:
             _await_answers(watch, answers_to(messages[:sent], calendar), lambda: show_sent(sent))
 
-        feed(first, producer)
-        await_answers(wake)
+        feed(Portion(messages[:WARM_UP_TICKS]), producer)
+        await_answers(WARM_UP_TICKS)
+        feed(Portion(messages[WARM_UP_TICKS:awake], WAKE_RATE), producer)
         began = time.monotonic()
-        feed(most, producer, on_progress=lambda report: show_sent(wake + report.sent))
+        most = Portion(messages[awake:peak])
+        feed(most, producer, on_progress=lambda report: show_sent(awake + report.sent))
         await_answers(peak)
         seconds = max(watch.last_prediction_at - began, 1e-9)
         feed(last, producer, on_progress=lambda report: show_sent(peak + report.sent))
@@ -130,7 +133,7 @@ def _run_day(settings: Settings, messages: list[Tick | RawMessage], watch: Watch
         _await_outcomes(watch)
     return {
         "ticks_in": len(messages),
-        "throughput_ticks_per_s": (peak - wake) / seconds,
+        "throughput_ticks_per_s": (peak - awake) / seconds,
         "latency_ms": {
             "rate_per_s": PEAK_RATE,
             "redis": percentiles(last.sent_at, written_to_redis_at(settings)),
