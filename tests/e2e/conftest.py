@@ -1,0 +1,99 @@
+"""The job itself on a real cluster, with a real broker."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+import uuid
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import orjson
+import pytest
+from kafka import KafkaProducer
+
+from console.errors import CommandError
+from console.flink_rest import FlinkRest
+from console.job import stop_job, submit_job
+from console.kafka_io import connection_config, read_committed
+from console.stack.topics import create_topics
+from jobs.topics import MAX_MESSAGE_BYTES, Topic, topic_name
+from state.tick import Tick, encode_tick
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from console.flink_rest import Job
+    from console.stack.flink import FlinkCluster
+    from console.stack.kafka import KafkaBroker
+    from jobs.settings import Settings
+
+WAIT_S = 120
+_POLL_S = 0.1
+
+Json = dict[str, Any]
+
+
+@dataclass
+class JobOnTrial:
+    """The running job, the way in and the way out."""
+
+    settings: Settings
+    producer: KafkaProducer
+    job: Job
+
+    def send(self, value: bytes | None, key: bytes | None, record_time: int | None = None) -> int:
+        """Write a message to partition 0 and return its offset."""
+        delivery = self.producer.send(
+            topic_name(Topic.TICKS, self.settings.kafka), value, key, None, 0, record_time or now()
+        )
+        offset: int = delivery.get(timeout=WAIT_S).offset
+        return offset
+
+    def tick(self, symbol: str, trade_id: str, price: float = 500.0, ahead_ms: int = 0) -> int:
+        """Write a trade of this moment and return its offset."""
+        moment = now() + ahead_ms
+        return self.send(encode_tick(Tick(symbol, price, 10, moment, trade_id)), symbol.encode(), moment)
+
+    def committed(self, topic: Topic) -> list[Json]:
+        """What is committed to a topic by now."""
+        return [orjson.loads(record.value) for record in read_committed(self.settings.kafka, [topic])]
+
+    def await_committed(self, topic: Topic, count: int) -> list[Json]:
+        """What is committed to a topic, once there is at least so much of it or the time is up."""
+        deadline = time.monotonic() + WAIT_S
+        while len(messages := self.committed(topic)) < count and time.monotonic() < deadline:
+            time.sleep(_POLL_S)
+        return messages
+
+    @property
+    def rest(self) -> FlinkRest:
+        """The cluster's REST interface."""
+        return FlinkRest(self.settings.flink.rest_address)
+
+
+def now() -> int:
+    """This machine's clock, epoch ms."""
+    return int(time.time() * 1000)
+
+
+@pytest.fixture(scope="module")
+def job(
+    flink: FlinkCluster, broker: KafkaBroker, stack_settings: Settings, stack_environment: dict[str, str]
+) -> Iterator[JobOnTrial]:
+    """The job with empty topics of its own."""
+    del broker
+    kafka = stack_settings.kafka.model_copy(update={"topic_prefix": f"e{uuid.uuid4().hex[:8]}"})
+    settings = stack_settings.model_copy(update={"kafka": kafka})
+    create_topics(settings)
+    with pytest.MonkeyPatch.context() as patch, contextlib.ExitStack() as stack:
+        for variable, value in {**stack_environment, "TICKCAST_KAFKA__TOPIC_PREFIX": kafka.topic_prefix}.items():
+            patch.setenv(variable, value)
+        # Idempotent, it would send nothing more once the broker has refused a message.
+        options = {"acks": "all", "enable_idempotence": False, "max_request_size": MAX_MESSAGE_BYTES}
+        producer = KafkaProducer(**connection_config(kafka), **options)
+        stack.callback(producer.close, timeout=5)
+        yield JobOnTrial(settings, producer, submit_job(settings))
+        flink.start()
+        with contextlib.suppress(CommandError):
+            stop_job(settings)
