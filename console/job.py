@@ -104,7 +104,7 @@ def submit_job(settings: Settings, start: str = "", *, to_starting_cluster: bool
         if not to_starting_cluster:
             _require_slots(rest, settings.flink.parallelism)
             _require_none_running(rest)
-        return _await_running(rest, _hand_over(rest, settings, start))
+        return _hand_over(rest, settings, start)
 
 
 def stop_job(settings: Settings) -> str:
@@ -147,8 +147,8 @@ def refusal(said: str) -> str:
     return (causes or lines or ["it said nothing"])[-1].strip()
 
 
-def _hand_over(rest: FlinkRest, settings: Settings, start: str) -> str:
-    """Submit the job, keeping the record of it right however that ends, and return its id."""
+def _hand_over(rest: FlinkRest, settings: Settings, start: str) -> Job:
+    """Submit the job and wait until it runs, keeping the record of it right however that ends."""
     record, flink, job_id = JobRecord(settings.home), FlinkHome(settings), uuid.uuid4().hex
     before = record.read()
     record.submitted(
@@ -160,11 +160,12 @@ def _hand_over(rest: FlinkRest, settings: Settings, start: str) -> str:
     )
     try:
         _flink_run(settings, job_id, start)
+        return _await_running(rest, job_id)
     except CommandError:
-        if all(job.id != job_id for job in rest.jobs()):
+        lives = any(job.id == job_id and not job.ended for job in rest.jobs())
+        if not lives and record.latest_state() == start:
             record.withdrawn(before)
         raise
-    return job_id
 
 
 def _flink_run(settings: Settings, job_id: str, start: str) -> None:

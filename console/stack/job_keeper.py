@@ -55,7 +55,9 @@ class JobKeeper:
 
     def _take_up(self) -> None:
         policy = RestartPolicy()
-        while self._job.expected_to_run() and self._job.job_id() != self._left_alone:
+        if self._ours():
+            self._record.restarted(JOB, "its JobManager was lost")
+        while self._ours():
             delay_s = policy.next_delay()
             if delay_s is None:
                 self._give_up(policy.most_in_a_row)
@@ -78,8 +80,10 @@ class JobKeeper:
         settings = with_parallelism(self._settings, self._job.parallelism(self._settings.flink.parallelism))
         # Translating the job takes longer than a JobManager's start: the one need not wait for the other.
         job = submit_job(settings, start, to_starting_cluster=True)
-        self._record.restarted(JOB, "its JobManager was lost")
         self._log.info("submitted", job=job.id)
+
+    def _ours(self) -> bool:
+        return self._job.expected_to_run() and self._job.job_id() != self._left_alone
 
     def _known(self) -> bool:
         return any(job.id == self._job.job_id() for job in self._rest.jobs())

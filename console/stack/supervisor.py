@@ -23,7 +23,7 @@ from console.topic_writer import stop_on_signals
 from jobs.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from console.stack.component import Component
 
@@ -135,15 +135,16 @@ class Supervisor:
 
     Args:
         settings: All settings.
+        components: The stack, of which servers that run elsewhere are left alone.
         stop: Ends the watch.
     """
 
-    def __init__(self, settings: Settings, stop: threading.Event) -> None:
+    def __init__(self, settings: Settings, components: Sequence[Component], stop: threading.Event) -> None:
         record = RestartLog(settings.home)
         record.clear()
         keeper = JobKeeper(settings, record, stop)
         hooks = {JobManager.name: keeper.jobmanager_lost}
-        parts = [part for component in Stack(settings).components for part in component.parts() if part.processes()]
+        parts = [part for component in components for part in component.parts() if part.processes()]
         self._watches = [PartWatch(part, record, stop, restarting=hooks.get(part.name)) for part in parts]
         self._keeper = keeper
 
@@ -162,6 +163,7 @@ def supervise() -> None:
     """Start again what dies or hangs of the stack, until stopped; `tickcast up` runs this in the background."""
     configure_logging()
     stop = stop_on_signals()
-    supervisor = Supervisor(Settings(), stop)
+    settings = Settings()
+    supervisor = Supervisor(settings, Stack(settings).components, stop)
     threading.Thread(target=supervisor.run, daemon=True).start()
     stop.wait()

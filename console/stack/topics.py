@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from kafka.admin import NewTopic
+from kafka.admin import ConfigResource, ConfigResourceType, NewTopic
 from kafka.errors import KafkaError, TopicAlreadyExistsError
 
 from console.errors import CommandError
@@ -20,7 +20,7 @@ _POLL_S = 0.1
 
 
 def create_topics(settings: Settings) -> list[str]:
-    """Create the topics that do not exist yet, and wait until they can be written to.
+    """Create the topics that do not exist yet and wait until they can be written to; configure the others.
 
     Returns:
         Names of the topics that were created.
@@ -44,6 +44,9 @@ def create_topics(settings: Settings) -> list[str]:
                 admin.create_topics([topic])
             except TopicAlreadyExistsError:
                 continue  # someone else was faster
+        # What follows from the settings follows them when they change; what someone else has set stays.
+        changed = [ConfigResource(ConfigResourceType.TOPIC, spec.name, spec.config) for spec in specs]
+        admin.alter_configs([resource for resource in changed if resource.name in existing])
         deadline = time.monotonic() + _READY_TIMEOUT_S
         while not {spec.name for spec in specs} <= set(admin.list_topics()):
             if time.monotonic() > deadline:
