@@ -1,0 +1,95 @@
+"""The job loses a worker, and is replaced by itself, in the middle of the day: nothing is lost, nothing doubled."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import psutil
+import pytest
+import requests
+
+from console.job import job_health, stop_job, submit_job
+from console.verify import verify_topics
+from jobs.topics import Topic
+
+if TYPE_CHECKING:
+    from console.stack.flink import FlinkCluster
+    from tests.e2e.conftest import JobOnTrial  # type: ignore[import-not-found]
+
+pytestmark = pytest.mark.timeout(600)
+
+WAIT_S = 180
+SYMBOLS = ("NABIL", "NICA", "HDL")
+
+
+def trade(job: JobOnTrial, first: int, count: int) -> None:
+    """Writes trades, numbered from `first`, every tenth of them twice."""
+    for number in range(first, first + count):
+        symbol = SYMBOLS[number % len(SYMBOLS)]
+        job.tick(symbol, f"trade {number}", 500 + number % 11)
+        if not number % 10:
+            job.tick(symbol, f"trade {number}", 500 + number % 11)
+
+
+def assert_each_predicted_once(job: JobOnTrial, count: int) -> None:
+    predicted = Counter(one["trade_id"] for one in job.await_committed(Topic.PREDICTIONS, count))
+    assert predicted == Counter(f"trade {number}" for number in range(count))
+    verdict = verify_topics(job.settings)
+    assert verdict.clean, verdict.as_json()
+    assert (verdict.duplicates, verdict.dead_letters) == (count // 10, 0)
+
+
+def restores(job: JobOnTrial) -> int:
+    answer = requests.get(f"{job.rest.address}/jobs/{job.job.id}/checkpoints", timeout=10)
+    return int(answer.json()["counts"]["restored"]) if answer.ok else 0
+
+
+def await_restored_job(job: JobOnTrial, flink: FlinkCluster) -> None:
+    """Waits until the job has taken up its last checkpoint; a TaskManager that died is started again."""
+    deadline = time.monotonic() + WAIT_S
+    while not (restores(job) and job_health(job.settings).healthy):
+        assert time.monotonic() < deadline, "the job was not restored"
+        flink.start()
+        time.sleep(0.5)
+
+
+def python_workers(flink: FlinkCluster) -> list[psutil.Process]:
+    """The processes in which the TaskManager runs Python functions."""
+    [taskmanager] = [process for process in flink.processes() if process.name == "taskmanager"]
+    below = psutil.Process(taskmanager.pid).children(recursive=True)
+    return [process for process in below if "beam_boot" in " ".join(process.cmdline())]
+
+
+def test_a_killed_python_worker_loses_and_doubles_nothing(job: JobOnTrial, flink: FlinkCluster) -> None:
+    trade(job, 0, 40)
+    job.await_committed(Topic.PREDICTIONS, 40)
+    workers = python_workers(flink)
+    assert workers
+
+    trade(job, 40, 20)
+    workers[0].kill()
+    trade(job, 60, 20)
+    await_restored_job(job, flink)
+    trade(job, 80, 20)
+
+    assert_each_predicted_once(job, 100)
+
+
+def test_an_upgrade_with_a_savepoint_keeps_what_was_remembered(job: JobOnTrial) -> None:
+    before = len(job.committed(Topic.PREDICTIONS))
+    trade(job, before, 30)
+    savepoint = stop_job(job.settings)
+    trade(job, before + 30, 30)
+
+    job.job = submit_job(job.settings, savepoint)
+
+    trade(job, before + 60, 40)
+    assert_each_predicted_once(job, before + 100)
+    # Trades from before the upgrade come again: only who remembers them drops them.
+    for number in range(before, before + 5):
+        job.tick(SYMBOLS[number % len(SYMBOLS)], f"trade {number}", 500 + number % 11)
+    job.tick("NABIL", "the last one")
+    predicted = [one["trade_id"] for one in job.await_committed(Topic.PREDICTIONS, before + 101)]
+    assert len(predicted) == len(set(predicted)) == before + 101
