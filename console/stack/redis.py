@@ -76,6 +76,7 @@ class RedisServer(Component):
             socket_connect_timeout=3,
         )
         try:
+            client.ping()  # INFO answers before the data are loaded, PING does not
             server = cast("dict[str, str]", client.info("server"))
         except redis.RedisError as error:
             return Health(healthy=False, detail=str(error))
