@@ -23,6 +23,7 @@ from console.stack.process import DetachedProcess, identity
 _HOST = "127.0.0.1"
 _START_TIMEOUT_S = 60
 _INIT_TIMEOUT_S = 120
+_ORPHANS_S = 10
 _PERSISTENT_TEMP = Path("/var/tmp")  # noqa: S108 - only for a folder with a random name, see _Place
 _UNPRIVILEGED_USERS = ("postgres", "nobody")
 
@@ -64,6 +65,7 @@ class PostgresServer(Component):
         data = place / "data"
         if not (data / "PG_VERSION").exists():
             _initialise(programs, data, user)
+        _end_orphans(data)
         _forget_dead_server(data)
         self._process.spawn(
             [
@@ -192,6 +194,16 @@ def _reachable(path: Path, user: pwd.struct_passwd) -> bool:
         return subprocess.run(["test", "-x", path], check=False, cwd="/", **identity(user)).returncode == 0
     except PermissionError:
         return True  # root may not change its user here: whoever starts the server says it better
+
+
+def _end_orphans(data: Path) -> None:
+    """End the children of a killed server: as long as one of them is there, no new server starts on its data."""
+    servers = [process for process in psutil.process_iter(["name", "cwd"]) if process.info["name"] == "postgres"]
+    orphans = [process for process in servers if process.info["cwd"] == str(data)]
+    for orphan in orphans:
+        with suppress(psutil.NoSuchProcess):
+            orphan.kill()
+    psutil.wait_procs(orphans, timeout=_ORPHANS_S)
 
 
 def _forget_dead_server(data: Path) -> None:

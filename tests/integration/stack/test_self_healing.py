@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.timeout(600)
 
-SERVERS = {"kafka", "jobmanager", "taskmanager", "redis", "postgres", "view", "history"}
-COMPONENTS = {"kafka", "flink", "redis", "postgres", "view", "history"}
+SERVERS = {"kafka", "redis", "postgres"}
+COMPONENTS = {*SERVERS, "flink", "view", "history"}
+PROCESSES = {*SERVERS, "jobmanager", "taskmanager", "view", "history"}
 BACK_S = 120
 """Far above the ten to twenty seconds of a quiet machine."""
 
@@ -101,17 +102,17 @@ def test_everything_that_is_killed_at_once_is_healthy_again_and_status_says_what
     supervised_stack: StackOnTrial,
 ) -> None:
     before = supervised_stack.pids()
-    supervised_stack.kill(*SERVERS)
+    supervised_stack.kill(*PROCESSES)
 
     status = await_health(supervised_stack)
 
     assert status["healthy"], status
     for name in COMPONENTS:
-        component = status["components"][name]
-        assert component["restarts"] >= 1, name
-        assert component["last_restart"].endswith("its process was gone"), name
+        assert status["components"][name]["last_restart"].endswith("its process was gone"), name
+    # The others may have to try again until the servers that they need are there.
+    assert {name: status["components"][name]["restarts"] for name in SERVERS} == dict.fromkeys(SERVERS, 1)
     after = supervised_stack.pids()
-    assert not {name for name in SERVERS if after[name] == before[name]}
+    assert not {name for name in PROCESSES if after[name] == before[name]}
 
 
 def test_a_killed_supervisor_is_missed_and_up_starts_a_new_one(supervised_stack: StackOnTrial) -> None:
