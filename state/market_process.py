@@ -34,7 +34,7 @@ MARKET_ALERTS = OutputTag("market alerts", KEYED_JSON)
 
 VERSION = 1
 _ENTRY = struct.Struct("<BBq")
-_SNAPSHOT_KIND, _SECOND_KIND, _GIVEN_KIND, _SILENT_KIND = 1, 2, 3, 4
+_SNAPSHOT_KIND, _SECOND_KIND, _GIVEN_KIND, _SILENT_KIND, _WANTED_KIND = 1, 2, 3, 4, 5
 _COMPACT_AFTER = 600
 _WARM_UP_S = 10.0
 _BEHIND_S = 60.0
@@ -74,7 +74,10 @@ class MarketProcess(KeyedProcessFunction):  # type: ignore[misc]
             snapshots = fold.take(second, text)
             self._remember(_ENTRY.pack(VERSION, _SECOND_KIND, second) + text.encode())
             yield from self._emit(snapshots)
-        fold.demand(second if text is None else 0)
+        elif second > max(fold.demanded, fold.emitted):
+            # The tick that waits is kept by Flink; so must be its wish, or nobody would grant it after a restore.
+            fold.demand(second)
+            self._remember(_ENTRY.pack(VERSION, _WANTED_KIND, second))
         if fold.owes and not self._waiting:
             self._waiting = True
             ctx.timer_service().register_processing_time_timer(int(time.time() * 1000) + self._patience_ms)
@@ -122,6 +125,8 @@ class MarketProcess(KeyedProcessFunction):  # type: ignore[misc]
                 fold.load(body)
             elif kind == _SECOND_KIND:
                 fold.take(second, body.decode())
+            elif kind == _WANTED_KIND:
+                fold.demand(second)
             else:
                 fold.give(second)
                 if kind == _SILENT_KIND:

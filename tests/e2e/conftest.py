@@ -17,6 +17,7 @@ from console.flink_rest import FlinkRest
 from console.job import stop_job, submit_job
 from console.kafka_io import connection_config, read_committed
 from console.stack.topics import create_topics
+from jobs.settings import Settings
 from jobs.topics import MAX_MESSAGE_BYTES, Topic, topic_name
 from state.tick import Tick, encode_tick
 
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from console.flink_rest import Job
     from console.stack.flink import FlinkCluster
     from console.stack.kafka import KafkaBroker
-    from jobs.settings import Settings
 
 WAIT_S = 120
 _POLL_S = 0.1
@@ -78,20 +78,26 @@ def now() -> int:
 
 
 @pytest.fixture(scope="module")
+def job_variables() -> dict[str, str]:
+    """Settings of the job's that a module wants to be others than the defaults."""
+    return {}
+
+
+@pytest.fixture(scope="module")
 def job(
-    flink: FlinkCluster, broker: KafkaBroker, stack_settings: Settings, stack_environment: dict[str, str]
+    flink: FlinkCluster, broker: KafkaBroker, stack_environment: dict[str, str], job_variables: dict[str, str]
 ) -> Iterator[JobOnTrial]:
     """The job with empty topics of its own."""
     del broker
-    kafka = stack_settings.kafka.model_copy(update={"topic_prefix": f"e{uuid.uuid4().hex[:8]}"})
-    settings = stack_settings.model_copy(update={"kafka": kafka})
-    create_topics(settings)
     with pytest.MonkeyPatch.context() as patch, contextlib.ExitStack() as stack:
-        for variable, value in {**stack_environment, "TICKCAST_KAFKA__TOPIC_PREFIX": kafka.topic_prefix}.items():
+        topics = {"TICKCAST_KAFKA__TOPIC_PREFIX": f"e{uuid.uuid4().hex[:8]}"}
+        for variable, value in {**stack_environment, **topics, **job_variables}.items():
             patch.setenv(variable, value)
+        settings = Settings()
+        create_topics(settings)
         # Idempotent, it would send nothing more once the broker has refused a message.
         options = {"acks": "all", "enable_idempotence": False, "max_request_size": MAX_MESSAGE_BYTES}
-        producer = KafkaProducer(**connection_config(kafka), **options)
+        producer = KafkaProducer(**connection_config(settings.kafka), **options)
         stack.callback(producer.close, timeout=5)
         yield JobOnTrial(settings, producer, submit_job(settings))
         flink.start()
