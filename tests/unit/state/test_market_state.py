@@ -88,7 +88,7 @@ def test_an_index_that_passes_a_breaker_is_an_alert_of_that_second(market: Marke
         market.add(start + second, [traded("NEPSE", price)])
         market.snapshot()
     (alert,) = market.take_alerts()
-    assert (alert.rule, alert.start, alert.threshold) == ("index_halt", (start + 2) * 1000, 0.04)
+    assert (alert.rule, alert.event_time, alert.threshold) == ("index_halt", (start + 2) * 1000, 0.04)
 
 
 def test_more_than_512_symbols_have_a_place_before_and_after_a_dump(
