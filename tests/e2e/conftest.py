@@ -17,6 +17,7 @@ from console.flink_rest import FlinkRest
 from console.job import stop_job, submit_job
 from console.kafka_io import connection_config, read_committed
 from console.stack.topics import create_topics
+from console.verify import verify_topics
 from jobs.settings import Settings
 from jobs.topics import MAX_MESSAGE_BYTES, Topic, topic_name
 from state.tick import Tick, encode_tick
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from console.flink_rest import Job
     from console.stack.flink import FlinkCluster
     from console.stack.kafka import KafkaBroker
+    from console.verdict import Verdict
 
 WAIT_S = 120
 _POLL_S = 0.1
@@ -65,6 +67,14 @@ class JobOnTrial:
         while len(messages := self.committed(topic)) < count and time.monotonic() < deadline:
             time.sleep(_POLL_S)
         return messages
+
+    def await_clean_verdict(self) -> Verdict:
+        """What `tickcast verify` says; while the job writes, one topic may be committed a moment before another."""
+        deadline = time.monotonic() + WAIT_S
+        while not (verdict := verify_topics(self.settings)).clean:
+            assert time.monotonic() < deadline, verdict.as_json()
+            time.sleep(_POLL_S)
+        return verdict
 
     @property
     def rest(self) -> FlinkRest:

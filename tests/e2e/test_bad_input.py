@@ -12,7 +12,6 @@ import pytest
 from kafka.errors import InvalidTimestampError
 
 from console.job import job_health
-from console.verify import verify_topics
 from jobs.topics import Topic
 from state.tick import MAX_RAW_BYTES
 
@@ -143,6 +142,5 @@ def test_a_tick_of_yesterday_stands_in_late_once(job: JobOnTrial) -> None:
 def test_the_job_has_not_failed_once_and_every_message_is_accounted_for(job: JobOnTrial) -> None:
     assert job_health(job.settings).healthy
     assert job.rest.root_cause(job.job.id) == ""
-    verdict = verify_topics(job.settings)
-    assert verdict.clean, verdict.as_json()
+    verdict = job.await_clean_verdict()
     assert (verdict.dead_letters, verdict.late, verdict.duplicates) == (len(BAD), 1, 0)

@@ -11,7 +11,6 @@ import pytest
 import requests
 
 from console.job import job_health, stop_job, submit_job
-from console.verify import verify_topics
 from jobs.topics import Topic
 
 if TYPE_CHECKING:
@@ -42,8 +41,7 @@ def trade(job: JobOnTrial, first: int, count: int) -> None:
 def assert_each_predicted_once(job: JobOnTrial, count: int) -> None:
     predicted = Counter(one["trade_id"] for one in job.await_committed(Topic.PREDICTIONS, count))
     assert predicted == Counter(f"trade {number}" for number in range(count))
-    verdict = verify_topics(job.settings)
-    assert verdict.clean, verdict.as_json()
+    verdict = job.await_clean_verdict()
     assert verdict.dead_letters == 0
     assert verdict.ticks_in == count + verdict.duplicates
 
