@@ -118,8 +118,19 @@ def test_the_good_ticks_between_them_are_predicted_and_none_is_late(job: JobOnTr
     assert job.committed(Topic.LATE) == []
 
 
-def test_a_clock_that_runs_seconds_ahead_is_believed_and_makes_no_tick_late(job: JobOnTrial) -> None:
+def test_a_key_that_is_no_text_is_a_dead_letter_and_an_empty_one_is_none(job: JobOnTrial) -> None:
     before = len(job.await_committed(Topic.PREDICTIONS, len(BAD) + 1))
+    no_text = job.send(but(trade_id="no text"), b"\xff\xfe")
+    empty = job.send(but(trade_id="empty key"), b"")
+    predictions = {one["source"]["offset"]: one for one in job.await_committed(Topic.PREDICTIONS, before + 1)}
+    assert predictions[empty]["trade_id"] == "empty key"
+    letters = job.await_committed(Topic.DEAD_LETTERS, len(BAD) + 1)
+    [reason] = [one["reason"] for one in letters if one["source"]["offset"] == no_text]
+    assert "is not its symbol 'NABIL'" in reason
+
+
+def test_a_clock_that_runs_seconds_ahead_is_believed_and_makes_no_tick_late(job: JobOnTrial) -> None:
+    before = len(job.committed(Topic.PREDICTIONS))
     job.tick("NICA", "ahead", ahead_ms=5_000)
     job.tick("NICA", "after")
     predictions = job.await_committed(Topic.PREDICTIONS, before + 2)
@@ -143,4 +154,4 @@ def test_the_job_has_not_failed_once_and_every_message_is_accounted_for(job: Job
     assert job_health(job.settings).healthy
     assert job.rest.root_cause(job.job.id) == ""
     verdict = job.await_clean_verdict()
-    assert (verdict.dead_letters, verdict.late, verdict.duplicates) == (len(BAD), 1, 0)
+    assert (verdict.dead_letters, verdict.late, verdict.duplicates) == (len(BAD) + 1, 1, 0)

@@ -33,7 +33,8 @@ def operators(
     env = make_environment(settings)
     build_pipeline(env, settings)
     graph = env._j_stream_execution_environment.getStreamGraph(False)
-    return [Operator(node.getOperatorName(), node.getTransformationUID()) for node in graph.getStreamNodes().toArray()]
+    nodes = sorted(graph.getStreamNodes().toArray(), key=lambda node: node.getId())
+    return [Operator(node.getOperatorName(), node.getTransformationUID()) for node in nodes]
 
 
 def test_every_operator_has_a_uid_of_its_own_that_no_planner_has_numbered(operators: list[Operator]) -> None:
