@@ -213,7 +213,9 @@ def _forget_dead_server(data: Path) -> None:
         return
     pid = int(lock.read_text(encoding="ascii").split()[0])
     try:
-        alive = psutil.Process(pid).name() == "postgres"
+        holder = psutil.Process(pid)
+        # One that has ended but whose parent has not taken note yet still has its name, and PostgreSQL believes it.
+        alive = holder.name() == "postgres" and holder.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         alive = False
     if not alive:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 import pytest
+import requests
 from kafka import KafkaProducer
 
 from console.errors import CommandError
@@ -75,6 +76,19 @@ class JobOnTrial:
             assert time.monotonic() < deadline, verdict.as_json()
             time.sleep(_POLL_S)
         return verdict
+
+    def await_watermark(self, moment: int) -> None:
+        """Wait until the watermark of the symbols' memory has passed a moment (epoch ms) in every subtask."""
+        job = f"{self.settings.flink.rest_address}/jobs/{self.job.id}"
+        vertices = requests.get(job, timeout=WAIT_S).json()["vertices"]
+        [memory] = [one["id"] for one in vertices if "symbol memory" in one["name"]]
+        deadline = time.monotonic() + WAIT_S
+        while True:
+            told = requests.get(f"{job}/vertices/{memory}/watermarks", timeout=WAIT_S).json()
+            if told and all(int(one["value"]) >= moment for one in told):
+                return
+            assert time.monotonic() < deadline, told
+            time.sleep(_POLL_S)
 
     @property
     def rest(self) -> FlinkRest:
