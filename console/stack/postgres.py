@@ -18,7 +18,7 @@ import psycopg
 
 from console.errors import CommandError
 from console.stack.component import Component, Health, Port
-from console.stack.process import DetachedProcess, identity
+from console.stack.process import DetachedProcess, identity, runs
 
 _HOST = "127.0.0.1"
 _START_TIMEOUT_S = 60
@@ -215,7 +215,7 @@ def _forget_dead_server(data: Path) -> None:
     try:
         holder = psutil.Process(pid)
         # One that has ended but whose parent has not taken note yet still has its name, and PostgreSQL believes it.
-        alive = holder.name() == "postgres" and holder.status() != psutil.STATUS_ZOMBIE
+        alive = holder.name() == "postgres" and runs(holder)
     except psutil.NoSuchProcess:
         alive = False
     if not alive:

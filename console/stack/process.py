@@ -134,7 +134,7 @@ class DetachedProcess:
             same = abs(process.create_time() - float(started)) < _SAME_START_S
         except (FileNotFoundError, ValueError, psutil.NoSuchProcess):
             return None
-        return process if same and _runs(process) else None
+        return process if same and runs(process) else None
 
     def _children(self, process: psutil.Process) -> list[psutil.Process]:
         """Its children and theirs, without those that are detached from it."""
@@ -161,12 +161,13 @@ def _mark(process: psutil.Process) -> str | None:
 def _still_there(processes: list[psutil.Process], timeout_s: float) -> list[psutil.Process]:
     """Those of some processes that have not ended in time."""
     deadline = time.monotonic() + timeout_s
-    while (there := [process for process in processes if _runs(process)]) and time.monotonic() < deadline:
+    while (there := [process for process in processes if runs(process)]) and time.monotonic() < deadline:
         time.sleep(_EXIT_POLL_S)
     return there
 
 
-def _runs(process: psutil.Process) -> bool:
+def runs(process: psutil.Process) -> bool:
+    """Whether a process is there and has not ended, whether or not its parent has taken note."""
     try:
         # One that has ended may wait a while for its parent to take note; but as long as one of its
         # threads is still ending, it holds its ports and locks.

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 import pytest
-import requests
 from kafka import KafkaProducer
 
 from console.errors import CommandError
@@ -79,16 +78,16 @@ class JobOnTrial:
 
     def await_watermark(self, moment: int) -> None:
         """Wait until the watermark of the symbols' memory has passed a moment (epoch ms) in every subtask."""
-        job = f"{self.settings.flink.rest_address}/jobs/{self.job.id}"
-        vertices = requests.get(job, timeout=WAIT_S).json()["vertices"]
-        [memory] = [one["id"] for one in vertices if "symbol memory" in one["name"]]
+        job = f"/jobs/{self.job.id}"
+        [memory] = [one["id"] for one in self.rest._get(job)["vertices"] if "symbol memory" in one["name"]]
         deadline = time.monotonic() + WAIT_S
-        while True:
-            told = requests.get(f"{job}/vertices/{memory}/watermarks", timeout=WAIT_S).json()
-            if told and all(int(one["value"]) >= moment for one in told):
-                return
+        while not (told := self._watermarks(f"{job}/vertices/{memory}")) or min(told) < moment:
             assert time.monotonic() < deadline, told
             time.sleep(_POLL_S)
+
+    def _watermarks(self, vertex: str) -> list[int]:
+        """Watermark of each subtask that has told one."""
+        return [int(one["value"]) for one in self.rest._get(f"{vertex}/watermarks")]
 
     @property
     def rest(self) -> FlinkRest:

@@ -26,11 +26,6 @@ def build(make_environment: Callable[[Settings], StreamExecutionEnvironment], se
     build_pipeline(make_environment(settings), settings)
 
 
-def with_models(settings: Settings, directory: Path) -> Settings:
-    model = settings.model.model_copy(update={"directory": directory})
-    return settings.model_copy(update={"model": model})
-
-
 def test_a_model_whose_file_was_changed_is_refused(
     make_environment: Callable[[Settings], StreamExecutionEnvironment],
     make_deployment: Callable[..., Settings],
@@ -40,8 +35,9 @@ def test_a_model_whose_file_was_changed_is_refused(
     models = shutil.copytree(settings.model.directory, tmp_path / "models")
     file = models / active_version(models) / "model.ubj"
     file.write_bytes(file.read_bytes()[:-1] + b"?")
+    model = settings.model.model_copy(update={"directory": models})
     with pytest.raises(ArtifactError, match=r"model\.ubj"):
-        build(make_environment, with_models(settings, models))
+        build(make_environment, settings.model_copy(update={"model": model}))
 
 
 def test_rules_that_are_not_there_are_named(
