@@ -115,6 +115,8 @@ def compare_alerts(
         seconds: Every second (epoch s) in which the log has any message but the index.
         rules: The market's rules.
     """
+    # Whether a command to the models could be obeyed, the files of its moment decided.
+    found = [one for one in found if one["rule"] != "model_refused"]
     alerts = {(one["rule"], source(one)): one for one in found}
     told = told_silences(found)
     market = index_alerts(snapshots.values(), rules)

@@ -11,6 +11,7 @@ from console.compare import Json, source
 from console.golden import Position, golden_scores
 from console.verdict import TopicVerdict
 from state.features import SCHEMA_HASH
+from state.market_board import MarketBoard
 from udfs.artifact import load_artifact
 from udfs.manifest import CLASSES
 from udfs.scorer import Scorer
@@ -27,7 +28,8 @@ if TYPE_CHECKING:
 Scored = tuple[Position, str]
 """A prediction or an outcome: its tick's position, and the role of the model that scored."""
 
-ACTIVE = "active"
+ROLES = ("active", "shadow")
+ACTIVE = ROLES[0]
 _SAME_TO = 1e-6
 """The engine computes some of an outcome's numbers in single precision."""
 
@@ -57,7 +59,7 @@ class Predictions:
         self._found = found
         self._answer = answer
         self._lag_s = market_lag_s
-        self._blocks = {moment: _block(one) for moment, one in snapshots.items()}
+        self._snapshots = snapshots
         self.by_key: dict[Scored, Json] = {}
         for one in found:
             self.by_key.setdefault(scored(one), one)
@@ -74,18 +76,21 @@ class Predictions:
         verdict.lost = sum((position, ACTIVE) not in self.by_key for position in answer.ticks)
         verdict.duplicated += sum(position not in answer.ticks for position, _ in self.by_key)
         known = {key: one for key, one in self.by_key.items() if key[0] in answer.ticks}
+        board = MarketBoard(rules.trade_groups.count, keep=len(self._snapshots))
+        for moment, one in self._snapshots.items():
+            board.post(moment // 1000, _block(one).tobytes(), ())
         for version in {one["model_version"] for one in known.values()}:
             scorer = Scorer(load_artifact(models, version, SCHEMA_HASH))
-            self._score({key: one for key, one in known.items() if one["model_version"] == version}, scorer, rules)
+            self._score({key: one for key, one in known.items() if one["model_version"] == version}, scorer, board)
         verdict.mismatched = sum(not self._is_golden(key, one) for key, one in known.items())
         return verdict
 
-    def _score(self, predictions: dict[Scored, Json], scorer: Scorer, rules: MarketRules) -> None:
+    def _score(self, predictions: dict[Scored, Json], scorer: Scorer, board: MarketBoard) -> None:
         row_of = {position: row for row, position in enumerate(self._answer.ticks)}
         moments = {key: self._market_time(key, one) for key, one in predictions.items()}
-        told = [key for key, moment in moments.items() if moment is None or moment in self._blocks]
-        own = self._answer.own[[row_of[position] for position, _ in told]]
-        scores = golden_scores(own, [moments[key] for key in told], self._blocks, scorer, rules)
+        told = [key for key, moment in moments.items() if moment is None or moment in self._snapshots]
+        own = [self._answer.own[row_of[position]] for position, _ in told]
+        scores = golden_scores(own, [moments[key] for key in told], board, scorer)
         self.scores.update(zip(told, scores, strict=True))
 
     def _market_time(self, key: Scored, one: Json) -> int | None:
@@ -109,7 +114,14 @@ class Predictions:
         if scores is not None:
             expected["direction"] = CLASSES[scores.argmax()]
         is_scored = scores is None or probabilities(one).tobytes() == scores.tobytes()
-        return is_scored and all(one[name] == value for name, value in expected.items())
+        return is_scored and self._is_in_force(one) and all(one[name] == value for name, value in expected.items())
+
+    def _is_in_force(self, one: Json) -> bool:
+        """Whether the snapshot that a prediction names says that its model version scores in its role."""
+        snapshot = self._snapshots.get(one["market_time"])
+        if snapshot is None:
+            return True
+        return (one["role"], one["model_version"]) in zip(ROLES, snapshot["model_versions"], strict=False)
 
 
 def probabilities(message: Json) -> NDArray[np.float32]:

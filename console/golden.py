@@ -7,24 +7,23 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
-
 from state import codec, records
-from state.features import OWN_COUNT
+from state.features import complete
 from state.intake import Intake
 from state.market_state import group_of
 from state.rules import TradingCalendar
 from state.symbol_state import SymbolState
 from state.tick import BadTickError
-from udfs.blocks import feature_block, no_snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from collections.abc import Set as AbstractSet
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from state.intake import TickTimes
+    from state.market_board import MarketBoard
     from state.rules import MarketRules
     from state.tick import Tick
     from udfs.scorer import Scorer
@@ -65,7 +64,7 @@ class GoldenAnswer:
         ticks: By position, each tick that must have a prediction; each symbol's in the order in which they were
             taken in.
         sequences: By position: number of the tick in its symbol's session, from 1.
-        own: (n, OWN_COUNT + 1) float32: the ticks' own features and their group, in the order of `ticks`.
+        own: The ticks' own features, `OWN_COUNT` float32 each, and their contract groups, in the order of `ticks`.
         duplicates: Positions of repeated trades.
         invalid: Why messages are no ticks, by position.
         bars: (symbol, interval, window start) → message.
@@ -75,7 +74,7 @@ class GoldenAnswer:
 
     ticks: dict[Position, Tick] = field(default_factory=dict)
     sequences: dict[Position, int] = field(default_factory=dict)
-    own: NDArray[np.float32] = field(default_factory=lambda: np.empty((0, OWN_COUNT + 1), np.float32))
+    own: list[tuple[bytes, int]] = field(default_factory=list)
     duplicates: set[Position] = field(default_factory=set)
     invalid: dict[Position, str] = field(default_factory=dict)
     bars: dict[tuple[str, str, int], dict[str, object]] = field(default_factory=dict)
@@ -119,12 +118,9 @@ def golden_answer(
             continue
         entry = _Entry(position, tick, recorded.get(position))
         logs.setdefault(tick.symbol, {}).setdefault(position.partition, deque()).append(entry)
-    rows: list[list[float]] = []
     calendar = TradingCalendar(rules)
     for symbol, log in logs.items():
-        rows += _fold(SymbolState(symbol, rules, calendar), log.values(), rules, calendar, answer)
-    if rows:
-        answer.own = np.array(rows, np.float32)
+        _fold(SymbolState(symbol, rules, calendar), log.values(), rules, calendar, answer)
     return answer
 
 
@@ -140,19 +136,17 @@ def _fold(
     rules: MarketRules,
     calendar: TradingCalendar,
     answer: GoldenAnswer,
-) -> list[list[float]]:
-    """Takes one symbol's ticks in; its part of the answer, and each tick's features."""
+) -> None:
+    """Takes one symbol's ticks in: its part of the answer."""
     symbol = state.symbol
     group_digits = slice(rules.trade_groups.from_digit, rules.trade_groups.to_digit)
-    rows: list[list[float]] = []
     for position, tick, _ in _in_order(list(log), state, calendar):
         key = codec.trade_key(tick.trade_id)
         if key is not None and state.repeats(tick.event_time, key):
             answer.duplicates.add(position)
             continue
-        features = state.apply(tick.event_time, tick.price, tick.volume, key, *position)
-        features.append(group_of(tick.trade_id, group_digits))
-        rows.append(features)
+        own = state.apply(tick.event_time, tick.price, tick.volume, key, *position)
+        answer.own.append((own, group_of(tick.trade_id, group_digits)))
         answer.ticks[position] = tick
         answer.sequences[position] = state.trades
         for alert in state.take_alerts():
@@ -163,7 +157,6 @@ def _fold(
     for one in realised:
         position = Position(one.partition, one.offset)
         answer.outcomes[position] = (one.direction, one.realised_price, one.due_time)
-    return rows
 
 
 def _in_order(log: list[deque[_Entry]], state: SymbolState, calendar: TradingCalendar) -> Iterator[_Entry]:
@@ -200,20 +193,15 @@ def _rank(entry: _Entry, calendar: TradingCalendar) -> tuple[int, int]:
 
 
 def golden_scores(
-    own: NDArray[np.float32],
-    market_times: Sequence[int | None],
-    snapshots: Mapping[int, NDArray[np.float32]],
-    scorer: Scorer,
-    rules: MarketRules,
+    own: Sequence[tuple[bytes, int]], market_times: Sequence[int | None], board: MarketBoard, scorer: Scorer
 ) -> NDArray[np.float32]:
-    """Probabilities of rows of own features, each with the market snapshot that its prediction names.
+    """Probabilities of ticks, each with the market snapshot that its prediction names.
 
     Args:
-        own: (n, OWN_COUNT + 1), as in :class:`GoldenAnswer`.
-        market_times: Per row: the snapshot's time, ms; None where the prediction names none.
-        snapshots: Block of each market time.
+        own: Own features and group, as in :class:`GoldenAnswer`.
+        market_times: Per tick: the snapshot's time, ms; None where the prediction names none.
+        board: All snapshots.
         scorer: The model version that scored.
-        rules: The market's rules.
 
     Returns:
         Shape (n, 3), float32.
@@ -221,7 +209,7 @@ def golden_scores(
     Raises:
         KeyError: If a prediction names a snapshot that the market's topic does not have.
     """
-    groups = rules.trade_groups.count
-    nothing = no_snapshot(groups)
-    blocks = b"".join([nothing if moment is None else snapshots[moment].tobytes() for moment in market_times])
-    return scorer.score(feature_block(np.ascontiguousarray(own).tobytes(), blocks, len(own), groups))
+    parts: list[bytes] = []
+    for (features, group), moment in zip(own, market_times, strict=True):
+        parts += (features, board.nothing if moment is None else board.columns(moment // 1000, group))
+    return scorer.score(complete(b"".join(parts), len(own)))

@@ -13,32 +13,32 @@ from jobs.tables import (
     KEYED_JSON_COLUMNS,
     MESSAGE_HEAD,
     NOW,
-    OUTCOME_COLUMNS,
-    PREDICTION_COLUMNS,
-    PREDICTION_FIELDS,
     RAW_MESSAGES,
     TRADES,
+    create_commands_source,
     create_sink,
-    create_source,
+    create_ticks_source,
     create_view,
     interval,
 )
 from jobs.topics import Topic, topic_name
 from state.features import SCHEMA_HASH
-from state.market_process import MARKET_ALERTS, SECOND, SNAPSHOT, MarketProcess
+from state.market_process import COMMAND, MARKET_ALERTS, SECOND, SNAPSHOT, MarketProcess
+from state.model_control import ModelControl
 from state.rules import MarketRules, load_rules
 from state.symbol_process import (
     ALERTS,
     BARS,
+    BROADCAST_SNAPSHOT,
     DEAD_LETTERS,
-    DEMAND,
     LATE,
     MESSAGE,
-    OUTCOMES,
-    SCORABLE,
+    REQUESTS,
+    SNAPSHOTS,
     SymbolProcess,
 )
 from udfs.artifact import active_version, load_artifact
+from udfs.model_check import ModelCheck
 from udfs.score_ticks import score_ticks
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from jobs.settings import Settings
 
 _MARKET_LEAD_S = 20
+_MESSAGE_COLUMNS = {"message_key": "STRING", "message": "STRING"}
 
 
 def build_pipeline(env: StreamExecutionEnvironment, settings: Settings) -> None:
@@ -63,18 +64,17 @@ def build_pipeline(env: StreamExecutionEnvironment, settings: Settings) -> None:
     _configure(tables)
 
     read_ticks(tables, settings)
-    remember_symbols(tables, settings, rules)
-    sum_up_market(tables, settings, rules)
-    score(tables, settings, rules, version)
-    judge(tables)
+    sum_up_market(tables, settings, rules, version)
+    remember_symbols(tables, settings, rules, version)
+    score(tables, settings, version)
     write(tables, settings)
     name_operators(env)
 
 
 def read_ticks(tables: StreamTableEnvironment, settings: Settings) -> None:
-    """Kafka, watermark per partition; each message finds its symbol: its key, or the field of an unkeyed one."""
+    """Kafka, watermark per partition: the raw messages, and once more the trades among them for the market."""
     times, market = settings.event_time, settings.market
-    create_source(
+    create_ticks_source(
         tables,
         "ticks",
         RAW_MESSAGES,
@@ -82,7 +82,7 @@ def read_ticks(tables: StreamTableEnvironment, settings: Settings) -> None:
         out_of_orderness_s=times.out_of_orderness_s,
         idle_after_s=times.idle_after_s,
     )
-    create_source(
+    create_ticks_source(
         tables,
         "market_ticks",
         TRADES,
@@ -92,59 +92,8 @@ def read_ticks(tables: StreamTableEnvironment, settings: Settings) -> None:
     )
 
 
-def remember_symbols(tables: StreamTableEnvironment, settings: Settings, rules: MarketRules) -> None:
-    """Key by symbol; parse, validate, take into the symbol's ListState windows; features, bars, alerts, outcomes."""
-    times = settings.event_time
-    clock = "event_time" if times.source == "payload" else "record_time"
-    routed = tables.sql_query(f"""
-        SELECT
-          CASE WHEN message_key <> '' THEN message_key
-               ELSE COALESCE(JSON_VALUE(message, '$.symbol'), '') END AS symbol,
-          ROW({MESSAGE_HEAD}, CHAR_LENGTH(message), `partition`, `offset`) AS message,
-          {clock}
-        FROM ticks""")  # noqa: S608 - names of our own
-    process = SymbolProcess(
-        rules,
-        times.in_ms(),
-        topic_name(Topic.TICKS, settings.kafka),
-        settings.market.lag_s,
-    )
-    symbols = (
-        keyed_stream(tables, routed, Types.STRING(), MESSAGE)
-        .process(process, SCORABLE)
-        .name("symbol memory and features")
-        .uid("symbol-memory")
-    )
-    create_view(
-        tables,
-        "features",
-        symbols,
-        {
-            "symbol": "STRING", "trade_id": "STRING", "price": "DOUBLE", "event_time": "BIGINT", "partition": "INT",
-            "offset": "BIGINT", "sequence": "INT", "market_second": "BIGINT", "features": "BYTES",
-        },
-        row_time="TO_TIMESTAMP_LTZ(f3, 3)",
-    )  # fmt: skip
-    messages = {"message_key": "STRING", "message": "STRING"}
-    create_view(tables, "late", side_output(symbols, LATE), messages)
-    create_view(tables, "dead_letters", side_output(symbols, DEAD_LETTERS), messages)
-    create_view(tables, "bars", side_output(symbols, BARS), messages)
-    create_view(tables, "symbol_alerts", side_output(symbols, ALERTS), messages)
-    create_view(tables, "market_demand", side_output(symbols, DEMAND), {"wanted_second": "BIGINT"})
-    create_view(
-        tables,
-        "realised",
-        side_output(symbols, OUTCOMES),
-        {
-            "symbol": "STRING", "event_time": "BIGINT", "due_time": "BIGINT", "partition": "INT", "offset": "BIGINT",
-            "price": "DOUBLE", "realised_price": "DOUBLE", "realised": "STRING",
-        },
-        row_time="TO_TIMESTAMP_LTZ(f2, 3)",
-    )  # fmt: skip
-
-
-def sum_up_market(tables: StreamTableEnvironment, settings: Settings, rules: MarketRules) -> None:
-    """All symbols' trades, second by second in the JVM, to one snapshot a second; the JVM does the counting."""
+def sum_up_market(tables: StreamTableEnvironment, settings: Settings, rules: MarketRules, version: str) -> None:
+    """All symbols' trades, second by second in the JVM, to one snapshot a second; it names the models in force."""
     clock = "event_time" if settings.event_time.source == "payload" else "record_time"
     times = settings.event_time.in_ms()
     pattern = rules.symbols.pattern.replace("'", "''")
@@ -168,15 +117,12 @@ def sum_up_market(tables: StreamTableEnvironment, settings: Settings, rules: Mar
           FROM TABLE(TUMBLE(TABLE market_trades, DESCRIPTOR(row_time), INTERVAL '1' SECOND))
           GROUP BY symbol, window_start, window_end, window_time)
         GROUP BY window_start, window_end, window_time""")
-    demand = tables.sql_query("""
-        SELECT 0 AS market, ROW(wanted_second, CAST(NULL AS STRING)),
-               CAST(TO_TIMESTAMP_LTZ(wanted_second, 0) AS TIMESTAMP(3))
-        FROM market_demand""")
-    process = MarketProcess(
-        rules, lead_s=_MARKET_LEAD_S + settings.market.lag_s, patience_ms=round(settings.market.patience_s * 1000)
-    )
+    create_commands_source(tables, "commands", settings)
+    commands = tables.sql_query(f"SELECT 0 AS market, ROW(CAST({COMMAND} AS BIGINT), command), row_time FROM commands")  # noqa: S608
+    check = ModelCheck(settings.model.directory, SCHEMA_HASH)
+    process = MarketProcess(rules, _MARKET_LEAD_S + settings.market.lag_s, ModelControl(version, check))
     market = (
-        keyed_stream(tables, seconds.union_all(demand), Types.INT(), SECOND)
+        keyed_stream(tables, seconds.union_all(commands), Types.INT(), SECOND)
         .process(process, SNAPSHOT)
         .name("market snapshots")
         .uid("market-snapshots")
@@ -186,86 +132,79 @@ def sum_up_market(tables: StreamTableEnvironment, settings: Settings, rules: Mar
         tables,
         "market",
         market,
-        {"snapshot_second": "BIGINT", "snapshot": "BYTES", "message": "STRING"},
+        {"snapshot_second": "BIGINT", "snapshot": "BYTES", "versions": "STRING", "message": "STRING"},
         row_time="TO_TIMESTAMP_LTZ(f0 * 1000, 3)",
-        # The market's own watermark runs ahead of the ticks'. Where all inputs fall idle, the furthest one counts, and
-        # what still waits for its minute would be given up.
+        # The market's own watermark runs ahead of the ticks'. Where the ticks fall idle it alone would count, and what
+        # still waits for its minute would be given up.
         watermark=f"row_time - {interval(round(settings.event_time.out_of_orderness_s * 1000) + 1000)}",
     )
-    create_view(
-        tables,
-        "market_alerts",
-        side_output(market, MARKET_ALERTS),
-        {"message_key": "STRING", "message": "STRING"},
-    )
+    create_view(tables, "market_alerts", side_output(market, MARKET_ALERTS), _MESSAGE_COLUMNS)
 
 
-def score(tables: StreamTableEnvironment, settings: Settings, rules: MarketRules, version: str) -> None:
-    """Each tick meets its market snapshot; the vectorized XGBoost function scores them batch by batch.
+def remember_symbols(tables: StreamTableEnvironment, settings: Settings, rules: MarketRules, version: str) -> None:
+    """Key by symbol; parse, validate, take into the symbol's ListState windows; features, bars, alerts, outcomes.
 
-    A tick waits for the snapshot of its own second less the lag, so the log decides what it sees, not the moment.
-    A tick whose snapshot never comes goes on without one when the watermark has passed it.
+    A message finds its symbol by its key, or by the field where it has none. Every subtask sees every snapshot.
     """
-    function = score_ticks(settings.model.directory, version, rules.trade_groups.count)
-    tables.create_temporary_function("score_ticks", function)
-    tables.create_temporary_view(
-        "scored",
-        tables.sql_query(f"""
-            SELECT f.*, m.snapshot_second, score_ticks(f.features, m.snapshot) AS scores
-            FROM features AS f LEFT JOIN market AS m
-              ON f.market_second = m.snapshot_second
-              AND m.row_time BETWEEN f.row_time - {interval((settings.market.lag_s + 1) * 1000)} AND f.row_time"""),  # noqa: S608
+    times, market = settings.event_time, settings.market
+    clock = "event_time" if times.source == "payload" else "record_time"
+    routed = tables.sql_query(f"""
+        SELECT
+          CASE WHEN message_key <> '' THEN message_key
+               ELSE COALESCE(JSON_VALUE(message, '$.symbol'), '') END AS symbol,
+          ROW({MESSAGE_HEAD}, CHAR_LENGTH(message), `partition`, `offset`) AS message,
+          {clock}
+        FROM ticks""")  # noqa: S608 - names of our own
+    snapshots = tables.to_append_stream(
+        tables.sql_query("SELECT snapshot_second, snapshot, versions, row_time FROM market"), BROADCAST_SNAPSHOT
     )
-    tables.create_temporary_view(
-        "predictions",
-        tables.sql_query(f"""
-            SELECT symbol, event_time, NULLIF(trade_id, '') AS trade_id, price,
-                   scores.p_up AS p_up, scores.p_flat AS p_flat, scores.p_down AS p_down,
-                   scores.direction AS direction, '{version}' AS model_version, 'active' AS `role`,
-                   '{SCHEMA_HASH}' AS feature_schema, snapshot_second * 1000 AS market_time,
-                   `partition`, `offset`, sequence, scores.produced_at AS produced_at, row_time
-            FROM scored"""),  # noqa: S608
+    process = SymbolProcess(
+        rules, times.in_ms(), topic_name(Topic.TICKS, settings.kafka), market.lag_s, market.patience_ms, version
     )
+    symbols = (
+        keyed_stream(tables, routed, Types.STRING(), MESSAGE)
+        .connect(snapshots.broadcast(SNAPSHOTS))
+        .process(process, REQUESTS)
+        .name("symbol memory and features")
+        .uid("symbol-memory")
+    )
+    create_view(tables, "requests", symbols, {"block": "BYTES"})
+    for name, tag in (("late", LATE), ("dead_letters", DEAD_LETTERS), ("bars", BARS), ("symbol_alerts", ALERTS)):
+        create_view(tables, name, side_output(symbols, tag), _MESSAGE_COLUMNS)
 
 
-def judge(tables: StreamTableEnvironment) -> None:
-    """One minute of event time later, each prediction meets what became of it."""
-    tables.create_temporary_view(
-        "outcomes",
-        tables.sql_query("""
-            SELECT p.symbol, p.event_time, r.due_time, p.price, r.realised, r.realised_price,
-                   (r.realised_price / p.price - 1) * 10000 AS return_bps,
-                   p.p_up, p.p_flat, p.p_down, p.direction, p.direction = r.realised AS correct,
-                   -LN(GREATEST(CAST(CASE r.realised WHEN 'up' THEN p.p_up WHEN 'flat' THEN p.p_flat ELSE p.p_down END
-                                     AS DOUBLE), 1E-15)) AS log_loss,
-                   POWER(p.p_up - IF(r.realised = 'up', 1, 0), 2) + POWER(p.p_flat - IF(r.realised = 'flat', 1, 0), 2)
-                     + POWER(p.p_down - IF(r.realised = 'down', 1, 0), 2) AS brier,
-                   p.model_version, p.`role`, ROW(p.`partition`, p.`offset`) AS source
-            FROM predictions AS p JOIN realised AS r
-              ON p.symbol = r.symbol AND p.`partition` = r.`partition` AND p.`offset` = r.`offset`
-              AND r.row_time BETWEEN p.row_time AND p.row_time + INTERVAL '60' SECOND"""),
-    )
+def score(tables: StreamTableEnvironment, settings: Settings, version: str) -> None:
+    """The vectorized XGBoost function answers the requests, batch by batch: predictions, and what became of them."""
+    tables.create_temporary_function("score_ticks", score_ticks(settings.model.directory, version))
+    tables.create_temporary_view("scored", tables.sql_query("SELECT score_ticks(block) AS answers FROM requests"))
+    for name in ("predictions", "outcomes"):
+        tables.create_temporary_view(
+            name,
+            tables.sql_query(f"""
+                SELECT SPLIT_INDEX(keyed, '\t', 0), SUBSTRING(keyed FROM POSITION('\t' IN keyed) + 1)
+                FROM scored CROSS JOIN UNNEST(scored.answers.{name}) AS answer (keyed)"""),  # noqa: S608
+        )
 
 
 def write(tables: StreamTableEnvironment, settings: Settings) -> None:
-    """Every result topic, exactly once."""
-    rows = {
-        Topic.PREDICTIONS: (PREDICTION_COLUMNS, PREDICTION_FIELDS, "predictions"),
-        Topic.OUTCOMES: (OUTCOME_COLUMNS, "*", "outcomes"),
-    }
+    """Every result topic, exactly once.
+
+    The other messages are few beside predictions and outcomes: one subtask writes them, since every subtask of every
+    sink costs a transaction a checkpoint.
+    """
     results = tables.create_statement_set()
-    for topic, (columns, fields, view) in rows.items():
-        sink = create_sink(tables, topic, settings, columns, "symbol", "json")
-        results.add_insert_sql(f"INSERT INTO {sink} SELECT {fields} FROM {view}")  # noqa: S608 - names of our own
-    messages = {
+    queries = {
+        Topic.PREDICTIONS: "SELECT * FROM predictions",
+        Topic.OUTCOMES: "SELECT * FROM outcomes",
         Topic.MARKET: "SELECT CAST(snapshot_second AS STRING), message FROM market",
         Topic.BARS: "SELECT * FROM bars",
         Topic.ALERTS: "SELECT * FROM symbol_alerts UNION ALL SELECT * FROM market_alerts",
         Topic.LATE: "SELECT * FROM late",
         Topic.DEAD_LETTERS: "SELECT * FROM dead_letters",
     }
-    for topic, query in messages.items():
-        sink = create_sink(tables, topic, settings, KEYED_JSON_COLUMNS, "message_key", "raw")
+    for topic, query in queries.items():
+        many = topic in (Topic.PREDICTIONS, Topic.OUTCOMES)
+        sink = create_sink(tables, topic, settings, KEYED_JSON_COLUMNS, settings.flink.parallelism if many else 1)
         results.add_insert_sql(f"INSERT INTO {sink} {query}")
     results.attach_as_datastream()
 

@@ -93,8 +93,13 @@ class MarketSettings(_Section):
         0.5, description="A silent partition stops holding the market's seconds open after this long."
     )
     patience_s: Seconds = Field(
-        0.5, description="When no second is finished for this long, waiting ticks get the market as known."
+        2, description="A tick waits so long for its market snapshot, then it is scored without one."
     )
+
+    @property
+    def patience_ms(self) -> int:
+        """The patience in ms."""
+        return round(self.patience_s * 1000)
 
 
 class ModelSettings(_Section):

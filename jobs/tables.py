@@ -56,24 +56,10 @@ TRADES = SourceForm(
 )
 """The fields of those messages that are trades, parsed in the JVM; what is wrong is null, or no row at all."""
 
-PREDICTION_COLUMNS = """
-  symbol STRING, event_time BIGINT, trade_id STRING, price DOUBLE, p_up FLOAT, p_flat FLOAT, p_down FLOAT,
-  direction STRING, model_version STRING, `role` STRING, feature_schema STRING, market_time BIGINT,
-  source ROW<`partition` INT, `offset` BIGINT>, sequence INT, produced_at BIGINT"""
-
-PREDICTION_FIELDS = """
-  symbol, event_time, trade_id, price, p_up, p_flat, p_down, direction, model_version, `role`, feature_schema,
-  market_time, ROW(`partition`, `offset`), sequence, produced_at"""
-
-OUTCOME_COLUMNS = """
-  symbol STRING, event_time BIGINT, due_time BIGINT, price DOUBLE, realised STRING, realised_price DOUBLE,
-  return_bps DOUBLE, p_up FLOAT, p_flat FLOAT, p_down FLOAT, direction STRING, correct BOOLEAN, log_loss DOUBLE,
-  brier DOUBLE, model_version STRING, `role` STRING, source ROW<`partition` INT, `offset` BIGINT>"""
-
 KEYED_JSON_COLUMNS = "message_key STRING, message STRING"
 
 
-def create_source(
+def create_ticks_source(
     tables: StreamTableEnvironment,
     name: str,
     form: SourceForm,
@@ -115,24 +101,39 @@ def create_source(
         )""")
 
 
-def create_sink(
-    tables: StreamTableEnvironment, topic: Topic, settings: Settings, columns: str, key: str, value_format: str
-) -> str:
-    """A topic that is written exactly once; returns the table's name.
+def create_commands_source(tables: StreamTableEnvironment, name: str, settings: Settings) -> None:
+    """The control topic of the models. Its event time stands still at the epoch: commands move nobody's watermark."""
+    tables.execute_sql(f"""
+        CREATE TEMPORARY TABLE {name} (
+          command STRING,
+          row_time AS CAST(TO_TIMESTAMP_LTZ(0, 3) AS TIMESTAMP(3)),
+          WATERMARK FOR row_time AS row_time
+        ) WITH (
+          {_options(_client(settings.kafka))},
+          'topic' = '{topic_name(Topic.MODELS, settings.kafka)}',
+          'properties.group.id' = '{consumer_group("job-commands", settings.kafka)}',
+          'scan.startup.mode' = 'earliest-offset',
+          'scan.bounded.mode' = '{"latest-offset" if settings.flink.bounded else "unbounded"}',
+          'scan.parallelism' = '1',
+          'scan.watermark.idle-timeout' = '500 ms',
+          'value.format' = 'raw'
+        )""")
 
-    Finished JSON messages are few beside the predictions: one subtask writes them, since every subtask of every sink
-    costs a transaction a checkpoint.
-    """
+
+def create_sink(
+    tables: StreamTableEnvironment, topic: Topic, settings: Settings, columns: str, parallelism: int
+) -> str:
+    """A topic that is written exactly once, finished messages with their keys; returns the table's name."""
     name = topic.value.replace("-", "_")
     kafka = settings.kafka
     tables.execute_sql(f"""
         CREATE TEMPORARY TABLE {name}_topic ({columns}) WITH (
           {_options(_client(kafka))},
           'topic' = '{topic_name(topic, kafka)}',
-          'key.format' = 'raw', 'key.fields' = '{key}',
-          'value.format' = '{value_format}',
-          'value.fields-include' = '{"EXCEPT_KEY" if value_format == "raw" else "ALL"}',
-          {"'sink.parallelism' = '1'," if value_format == "raw" else ""}
+          'key.format' = 'raw', 'key.fields' = 'message_key',
+          'value.format' = 'raw',
+          'value.fields-include' = 'EXCEPT_KEY',
+          'sink.parallelism' = '{parallelism}',
           'sink.delivery-guarantee' = 'exactly-once',
           'sink.transactional-id-prefix' = '{topic_name(topic, kafka)}',
           'properties.transaction.timeout.ms' = '{settings.flink.transaction_timeout_ms}',

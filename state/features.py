@@ -7,7 +7,12 @@ A row is the symbol's own block (made by :mod:`state.symbol_state`, trade by tra
 from __future__ import annotations
 
 import hashlib
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 class Feature(NamedTuple):
@@ -102,3 +107,16 @@ def _schema_hash() -> str:
 
 SCHEMA_HASH = _schema_hash()
 """Changes with every name, unit, meaning or order: a model made for another schema is refused."""
+
+
+def complete(packed: bytes, rows: int) -> NDArray[np.float32]:
+    """The feature block of `rows` trades.
+
+    Args:
+        packed: Per trade the symbol's own features, then the market's, float32, one row behind the other.
+        rows: Number of trades.
+
+    Returns:
+        Shape (rows, FEATURE_COUNT), float32.
+    """
+    return np.frombuffer(packed, np.float32).reshape(rows, FEATURE_COUNT)

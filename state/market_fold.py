@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from state.market_alerts import MarketAlert
     from state.rules import MarketRules, TradingCalendar
 
-_HEAD = struct.Struct("<qq")
+_HEAD = struct.Struct("<q")
 
 
 class MarketFold:
@@ -30,17 +30,6 @@ class MarketFold:
         self._lead_s = lead_s
         self.emitted = 0
         """The newest second that has its snapshot."""
-        self.demanded = 0
-        """The newest second that a tick has asked for."""
-
-    def demand(self, second: int) -> None:
-        """Takes in that a tick waits for the snapshot of this second."""
-        self.demanded = max(self.demanded, second)
-
-    @property
-    def owes(self) -> bool:
-        """Whether a tick waits for a snapshot that has not been made."""
-        return self.demanded > self.emitted
 
     def take(self, second: int, text: str) -> list[MarketSnapshot]:
         """A finished second: the snapshots up to and including it.
@@ -56,7 +45,7 @@ class MarketFold:
         return snapshots
 
     def give(self, second: int) -> list[MarketSnapshot]:
-        """The snapshots up to a second that nobody has finished, with what is known."""
+        """The snapshots up to a second that has passed; those without a trade among them are silent ones."""
         return self._run_up_to(second)
 
     def silence(self, second: int) -> None:
@@ -82,9 +71,9 @@ class MarketFold:
 
     def dump(self) -> bytes:
         """All it remembers."""
-        return _HEAD.pack(self.emitted, self.demanded) + self._state.dump()
+        return _HEAD.pack(self.emitted) + self._state.dump()
 
     def load(self, data: bytes) -> None:
         """Takes up what :meth:`dump` gave."""
-        self.emitted, self.demanded = _HEAD.unpack_from(data)
+        (self.emitted,) = _HEAD.unpack_from(data)
         self._state.load(data[_HEAD.size :])

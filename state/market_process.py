@@ -1,4 +1,8 @@
-"""The process function that turns the market's seconds into snapshots, one for every second of event time."""
+"""The process function that turns the market's seconds into snapshots, one for every second of event time.
+
+It is also where a new model version comes into force: each snapshot names the versions that score the ticks which see
+it, so that the change is one point in event time, the same for every symbol.
+"""
 
 from __future__ import annotations
 
@@ -7,106 +11,124 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from pyflink.common import Types
-from pyflink.datastream import KeyedProcessFunction, OutputTag, RuntimeContext
+from pyflink.datastream import KeyedProcessFunction, OutputTag, RuntimeContext, TimeDomain
 from pyflink.datastream.state import ListStateDescriptor
 
 from state import records
 from state.codec import StateVersionError
 from state.market_fold import MarketFold
 from state.rules import TradingCalendar
-from state.symbol_process import KEYED_JSON
+from state.symbol_process import BYTES, KEYED_JSON
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from state.market_state import MarketSnapshot
+    from state.model_control import ModelControl
     from state.rules import MarketRules
 
-_BYTES = Types.PRIMITIVE_ARRAY(Types.BYTE())
-
 SECOND = Types.ROW([Types.LONG(), Types.STRING()])
-"""What comes in: an epoch second and its rows (see `parse_second`), or null rows for a second that is asked for."""
+"""What comes in: an epoch second and its rows (see `parse_second`), or :data:`COMMAND` and a command to the models."""
 
-SNAPSHOT = Types.TUPLE([Types.LONG(), _BYTES, Types.STRING()])
-"""What goes on: the second, the block of float32 numbers that the model sees, the message for the market topic."""
+COMMAND = -1
+
+SNAPSHOT = Types.TUPLE([Types.LONG(), BYTES, Types.STRING(), Types.STRING()])
+"""What goes on: the second, the block of float32 numbers that the model sees, the names of the model versions with a
+blank between them (the active one, then the shadow), the message for the market topic."""
 
 MARKET_ALERTS = OutputTag("market alerts", KEYED_JSON)
 
-VERSION = 1
+VERSION = 2
 _ENTRY = struct.Struct("<BBq")
-_SNAPSHOT_KIND, _SECOND_KIND, _GIVEN_KIND, _SILENT_KIND, _WANTED_KIND = 1, 2, 3, 4, 5
+_SNAPSHOT_KIND, _SECOND_KIND, _GIVEN_KIND, _SILENT_KIND, _VERSIONS_KIND = 1, 2, 3, 4, 5
 _COMPACT_AFTER = 600
-_WARM_UP_S = 10.0
-_BEHIND_S = 60.0
-_BEHIND_PATIENCE_MS = 10_000
-"""A history that is read again at full speed has no reader who waits: its seconds get time to be finished."""
+_LIVE_S = 60.0
+"""A market whose seconds come within so long is live: its silence is heard by the clock on the wall, too."""
 
 
 class MarketProcess(KeyedProcessFunction):  # type: ignore[misc]
-    """Holds the :class:`MarketFold`; waits no longer than `patience_ms` for seconds that ticks already ask for.
+    """Holds the :class:`MarketFold`; event-time timers give the seconds in which nothing traded.
 
     Args:
         rules: The market's rules.
         lead_s: Snapshots begin so many seconds before a day's first trade.
-        patience_ms: After so long without a finished second, what is asked for is given as known.
+        models: Decides on commands to the models.
     """
 
-    def __init__(self, rules: MarketRules, lead_s: int, patience_ms: int) -> None:
+    def __init__(self, rules: MarketRules, lead_s: int, models: ModelControl) -> None:
         self._rules = rules
         self._lead_s = lead_s
-        self._patience_ms = patience_ms
+        self._models = models
+        self._silence_ms = round(rules.alerts.trading_halt.silence_s * 1000)
 
     def open(self, runtime_context: RuntimeContext) -> None:
         """Called once, before the first second."""
-        self._journal = runtime_context.get_list_state(ListStateDescriptor("market", _BYTES))
+        self._journal = runtime_context.get_list_state(ListStateDescriptor("market", BYTES))
         self._fold: MarketFold | None = None
         self._entries = 0
-        self._waiting = False
-        # A cold start is slower than any patience: the first seconds get time to arrive.
-        self._last_second_at = time.time() + _WARM_UP_S
+        self._timer = 0
+        self._listening = False
+        self._heard_at = 0.0
+        self._lag_s = float("inf")
 
     def process_element(self, value: Any, ctx: KeyedProcessFunction.Context) -> Iterator[Any]:
-        """A finished second, or the wish for one."""
+        """A finished second, or a command."""
         second, text = value
         fold = self._fold or self._recall()
-        if text is not None:
-            self._last_second_at = max(self._last_second_at, time.time())
-            snapshots = fold.take(second, text)
-            self._remember(_ENTRY.pack(VERSION, _SECOND_KIND, second) + text.encode())
-            yield from self._emit(snapshots)
-        elif second > max(fold.demanded, fold.emitted):
-            # The tick that waits is kept by Flink; so must be its wish, or nobody would grant it after a restore.
-            fold.demand(second)
-            self._remember(_ENTRY.pack(VERSION, _WANTED_KIND, second))
-        if fold.owes and not self._waiting:
-            self._waiting = True
-            ctx.timer_service().register_processing_time_timer(int(time.time() * 1000) + self._patience_ms)
-
-    def _is_behind(self) -> bool:
-        return self._fold is not None and time.time() - self._fold.demanded > _BEHIND_S
-
-    def on_timer(self, timestamp: int, ctx: KeyedProcessFunction.OnTimerContext) -> Iterator[Any]:
-        """Gives what is asked for if no second has been finished for a while; looks again later otherwise."""
-        fold = self._fold or self._recall()
-        self._waiting = False
-        if not fold.owes:
+        if second == COMMAND:
+            yield from self._obey(text)
             return
-        behind = self._is_behind()
-        patience_ms = max(_BEHIND_PATIENCE_MS, self._patience_ms) if behind else self._patience_ms
-        if (time.time() - self._last_second_at) * 1000 >= patience_ms:
-            second = fold.demanded
-            snapshots = fold.give(second)
-            if not behind:
+        self._heard_at = time.time()
+        self._lag_s = self._heard_at - second
+        snapshots = fold.take(second, text)
+        self._remember(_ENTRY.pack(VERSION, _SECOND_KIND, second) + text.encode())
+        yield from self._emit(snapshots)
+        self._set_timers(ctx)
+
+    def on_timer(self, timestamp: int, ctx: KeyedProcessFunction.OnTimerContext) -> Iterator[Any]:  # noqa: ARG002
+        """A second has passed in event time, or the clock on the wall says that the market is silent."""
+        fold = self._fold or self._recall()
+        if ctx.time_domain() == TimeDomain.PROCESSING_TIME:
+            self._listening = False
+            if self._lag_s < _LIVE_S and (time.time() - self._heard_at) * 1000 >= self._silence_ms:
+                second = int(time.time())
                 fold.silence(second)
-            self._remember(_ENTRY.pack(VERSION, _GIVEN_KIND if behind else _SILENT_KIND, second))
-            yield from self._emit(snapshots)
+                self._remember(_ENTRY.pack(VERSION, _SILENT_KIND, second))
+                yield from self._emit([])
+                return
         else:
-            self._waiting = True
-            ctx.timer_service().register_processing_time_timer(timestamp + self._patience_ms)
+            self._timer = 0
+            second = (ctx.timer_service().current_watermark() + 1) // 1000 - 1
+            if fold.emitted < second < _FOREVER_S:
+                snapshots = fold.give(second)
+                self._remember(_ENTRY.pack(VERSION, _GIVEN_KIND, second))
+                yield from self._emit(snapshots)
+        self._set_timers(ctx)
+
+    def _set_timers(self, ctx: Any) -> None:
+        """Keeps one event-time timer at the end of the next second, and one by the clock against silence."""
+        service = ctx.timer_service()
+        assert self._fold is not None  # noqa: S101 - there is one before any timer
+        following = (self._fold.emitted + 2) * 1000 - 1
+        if following > self._timer:
+            self._timer = following
+            service.register_event_time_timer(following)
+        if not self._listening and self._lag_s < _LIVE_S:
+            self._listening = True
+            service.register_processing_time_timer(int(self._heard_at * 1000) + self._silence_ms + 1000)
+
+    def _obey(self, text: str) -> Iterator[Any]:
+        changed, alert = self._models.decide(text, int(time.time() * 1000))
+        if changed:
+            self._remember(_ENTRY.pack(VERSION, _VERSIONS_KIND, 0) + self._models.dump())
+        if alert is not None:
+            yield MARKET_ALERTS, (records.MARKET_SYMBOL, records.to_json(alert))
 
     def _emit(self, snapshots: list[MarketSnapshot]) -> Iterator[Any]:
+        versions = self._models.versions
         for snapshot in snapshots:
-            yield snapshot.second, snapshot.block.tobytes(), records.to_json(records.market_record(snapshot))
+            message = records.to_json(records.market_record(snapshot, versions))
+            yield snapshot.second, snapshot.block.tobytes(), " ".join(versions), message
         assert self._fold is not None  # noqa: S101 - a snapshot comes out of a fold
         for alert in self._fold.take_alerts():
             yield MARKET_ALERTS, (records.MARKET_SYMBOL, records.to_json(records.market_alert_record(alert)))
@@ -125,12 +147,12 @@ class MarketProcess(KeyedProcessFunction):  # type: ignore[misc]
                 fold.load(body)
             elif kind == _SECOND_KIND:
                 fold.take(second, body.decode())
-            elif kind == _WANTED_KIND:
-                fold.demand(second)
-            else:
+            elif kind == _VERSIONS_KIND:
+                self._models.load(body)
+            elif kind == _GIVEN_KIND:
                 fold.give(second)
-                if kind == _SILENT_KIND:
-                    fold.silence(second)
+            else:
+                fold.silence(second)
             self._entries += 1
         fold.take_alerts()
         self._fold = fold
@@ -141,5 +163,14 @@ class MarketProcess(KeyedProcessFunction):  # type: ignore[misc]
         if self._entries < _COMPACT_AFTER or self._fold is None:
             self._journal.add(entry)
         else:
-            self._journal.update([_ENTRY.pack(VERSION, _SNAPSHOT_KIND, 0) + self._fold.dump()])
+            self._journal.update(
+                [
+                    _ENTRY.pack(VERSION, _SNAPSHOT_KIND, 0) + self._fold.dump(),
+                    _ENTRY.pack(VERSION, _VERSIONS_KIND, 0) + self._models.dump(),
+                ]
+            )
             self._entries = 0
+
+
+_FOREVER_S = 10**12
+"""A watermark beyond it is the end of all input, not a time."""

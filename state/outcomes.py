@@ -68,6 +68,11 @@ class OutcomeBook:
         """The watermark (ms) at which all that wait can be judged; None while none waits."""
         return self._waiting[-1][0] + HORIZON_MS if self._waiting else None
 
+    @property
+    def positions(self) -> set[tuple[int, int]]:
+        """Partition and offset of each prediction that waits."""
+        return {(partition, offset) for _, partition, offset, _ in self._waiting}
+
     def settle(self, watermark: int) -> list[Realised]:
         """Judges every prediction whose minute has passed at this watermark, oldest first."""
         waiting, path = self._waiting, self._path

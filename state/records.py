@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import base64
+import math
 from typing import TYPE_CHECKING
 
 import orjson
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from state.bars import Bar
     from state.market_alerts import MarketAlert
     from state.market_state import MarketSnapshot
+    from state.requests import Subject
     from state.symbol_alerts import Alert
     from state.tick import Tick
 
@@ -23,6 +27,94 @@ MARKET_SYMBOL = "*MARKET*"
 
 def _source(partition: int, offset: int) -> dict[str, int]:
     return {"partition": partition, "offset": offset}
+
+
+_IMPOSSIBLE = 1e-15
+"""A probability below it counts as it: one impossible event must not make a log loss infinite."""
+
+
+def prediction_record(
+    subject: Subject,
+    chances: Sequence[float],
+    market_time: int | None,
+    version: str,
+    role: str,
+    feature_schema: str,
+    produced_at: int,
+) -> dict[str, object]:
+    """A prediction's message.
+
+    Args:
+        subject: Its tick.
+        chances: Probabilities of up, flat and down, float32.
+        market_time: Time of the market snapshot that was used, ms; None: it went without.
+        version: The model version that scored.
+        role: `active` or `shadow`.
+        feature_schema: Hash of the features' definitions.
+        produced_at: The machine's clock, ms.
+    """
+    up, flat, down = chances
+    return {
+        "symbol": subject.symbol,
+        "event_time": subject.event_time,
+        "trade_id": subject.trade_id,
+        "price": subject.price,
+        "p_up": up,
+        "p_flat": flat,
+        "p_down": down,
+        "direction": _likeliest(up, flat, down),
+        "model_version": version,
+        "role": role,
+        "feature_schema": feature_schema,
+        "market_time": market_time,
+        "source": _source(subject.partition, subject.offset),
+        "sequence": subject.sequence,
+        "produced_at": produced_at,
+    }
+
+
+def outcome_record(
+    subject: Subject, chances: Sequence[float], outcome: tuple[int, str, float], version: str, role: str
+) -> dict[str, object]:
+    """What became of a prediction.
+
+    Args:
+        subject: Its tick.
+        chances: Probabilities of up, flat and down, float32.
+        outcome: Due time (ms), realised direction and realised price (rupees).
+        version: The model version that scored.
+        role: `active` or `shadow`.
+    """
+    due_time, realised, realised_price = outcome
+    up, flat, down = chances
+    direction = _likeliest(up, flat, down)
+    wide = {"up": float(up), "flat": float(flat), "down": float(down)}
+    return {
+        "symbol": subject.symbol,
+        "event_time": subject.event_time,
+        "due_time": due_time,
+        "price": subject.price,
+        "realised": realised,
+        "realised_price": realised_price,
+        "return_bps": (realised_price / subject.price - 1.0) * 10_000.0,
+        "p_up": up,
+        "p_flat": flat,
+        "p_down": down,
+        "direction": direction,
+        "correct": direction == realised,
+        "log_loss": -math.log(max(wide[realised], _IMPOSSIBLE)),
+        "brier": sum((chance - (name == realised)) ** 2 for name, chance in wide.items()),
+        "model_version": version,
+        "role": role,
+        "source": _source(subject.partition, subject.offset),
+    }
+
+
+def _likeliest(up: float, flat: float, down: float) -> str:
+    """Of equal chances the first one."""
+    if up >= flat:
+        return "up" if up >= down else "down"
+    return "flat" if flat >= down else "down"
 
 
 def bar_record(symbol: str, bar: Bar) -> dict[str, object]:
@@ -61,8 +153,27 @@ def market_alert_record(alert: MarketAlert) -> dict[str, object]:
     }
 
 
-def market_record(snapshot: MarketSnapshot) -> dict[str, object]:
-    """A market snapshot; `block` holds the very float32 numbers that the model sees."""
+def model_refused_record(command: str, reason: str, now: int) -> dict[str, object]:
+    """An alert about a command to the models that was not obeyed."""
+    return {
+        "rule": "model_refused",
+        "symbol": MARKET_SYMBOL,
+        "threshold": None,
+        "value": None,
+        "event_time": now,
+        "message": f"the model stays as it is: {reason}",
+        "detail": {"command": command[:1000]},
+        "source": _source(MARKET_PARTITION, now),
+    }
+
+
+def market_record(snapshot: MarketSnapshot, versions: tuple[str, ...]) -> dict[str, object]:
+    """A market snapshot; `block` holds the very float32 numbers that the model sees.
+
+    Args:
+        snapshot: The snapshot.
+        versions: The model versions that score the ticks which see it: the active one, then the shadow, if any.
+    """
     return {
         "market_time": snapshot.second * 1000,
         "advancing": snapshot.advancing,
@@ -74,7 +185,8 @@ def market_record(snapshot: MarketSnapshot) -> dict[str, object]:
         "return_300s": snapshot.returns[2],
         "index_return": snapshot.index_return,
         "index_is_proxy": snapshot.index_is_proxy,
-        "block": [float(value) for value in snapshot.block],
+        "model_versions": versions,
+        "block": snapshot.block,
     }
 
 
@@ -110,4 +222,4 @@ def dead_letter_record(
 
 def to_json(record: dict[str, object]) -> str:
     """The record as a topic's value (NaN becomes null)."""
-    return orjson.dumps(record).decode("utf-8")
+    return orjson.dumps(record, option=orjson.OPT_SERIALIZE_NUMPY).decode("utf-8")

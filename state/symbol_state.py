@@ -10,9 +10,11 @@ from __future__ import annotations
 from itertools import pairwise
 from math import log, log1p, nan, sqrt
 from operator import mul
+from struct import Struct
 from typing import TYPE_CHECKING, Any
 
 from state.bars import Bar, BarBuilder
+from state.features import OWN_COUNT
 from state.indicators import Ema, Macd, Rsi
 from state.outcomes import OutcomeBook, Realised
 from state.symbol_alerts import Alert, SymbolAlerts
@@ -26,6 +28,7 @@ _BURST_MS = 1_000
 _MIN_RETURNS = 2
 _MIN_VOLUMES = 5
 _CARRY = 1.0 - 2.0 ** (-1.0 / 11.0)
+_PACKED = Struct(f"<{OWN_COUNT}f")
 _S60, _S300 = SPANS_S.index(60), SPANS_S.index(300)
 
 
@@ -79,7 +82,7 @@ class SymbolState:
 
     def apply(  # noqa: PLR0915 - one pass over one trade, in the order of the columns
         self, time: int, price_rupees: float, volume: int, trade_key: int | None, partition: int, offset: int
-    ) -> list[float]:
+    ) -> bytes:
         """Takes in a valid trade that is neither late nor a duplicate.
 
         Args:
@@ -91,8 +94,8 @@ class SymbolState:
             offset: Its offset.
 
         Returns:
-            The symbol's own features of this trade, in the order of `OWN_FEATURES`. Alerts it raised wait in
-            :meth:`take_alerts`.
+            The symbol's own features of this trade, float32, in the order of `OWN_FEATURES`. Alerts it raised wait
+            in :meth:`take_alerts`.
         """
         day = self._calendar.day_of(time)
         if self._day is None or day.start > self._day.start:
@@ -147,7 +150,7 @@ class SymbolState:
         grid = self._grid.fine if self._fine_grid else self._grid.coarse
 
         self._alerts.check(self, time, price, volume, volatility, z_score, day_return, partition, offset)
-        return [
+        return _PACKED.pack(
             log(volume),
             log(price * volume / PRICE_UNITS),
             log(self._burst_volume),
@@ -182,7 +185,7 @@ class SymbolState:
             day_return / day.band,
             (time - day.open) / _MINUTE_MS,
             grid * PRICE_UNITS / price,
-        ]
+        )
 
     def repeats(self, time: int, trade_key: int) -> bool:
         """Whether the session of this moment (ms) has had this trade; a new day may number its trades afresh."""
@@ -248,6 +251,11 @@ class SymbolState:
         """The watermark (ms) that settles all bars and outcomes; None where none waits."""
         dues = [due for due in (self._bars.last_due, self._outcomes.last_due) if due is not None]
         return max(dues, default=None)
+
+    @property
+    def waiting(self) -> set[tuple[int, int]]:
+        """Partition and offset of each tick whose outcome is still to come."""
+        return self._outcomes.positions
 
     @property
     def session(self) -> tuple[int, bool]:

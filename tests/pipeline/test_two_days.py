@@ -17,14 +17,14 @@ import pytest
 from feeds.source import RawMessage
 from jobs.topics import Topic
 from state.codec import trade_key
-from state.features import SCHEMA_HASH
+from state.features import SCHEMA_HASH, complete
+from state.market_board import MarketBoard
 from state.market_state import group_of
 from state.records import alert_record
 from state.rules import TradingCalendar, load_rules
 from state.symbol_state import SymbolState
 from state.tick import BadTickError, Tick, TickParser, encode_tick
 from udfs.artifact import active_version, load_artifact
-from udfs.blocks import feature_block
 from udfs.scorer import Scorer
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class Run(NamedTuple):
     log: dict[Position, RawMessage]
     results: Results
     ticks: dict[Position, Tick]
-    own: list[list[float]]
+    own: list[tuple[bytes, int]]
     alerts: list[Json]
 
 
@@ -84,8 +84,8 @@ def fold(settings: Settings, log: dict[Position, RawMessage], results: Results) 
         if message.key not in (None, tick.symbol.encode()) or tick in run.ticks.values():
             continue
         state = states.setdefault(tick.symbol, SymbolState(tick.symbol, rules, calendar))
-        features = state.apply(tick.event_time, tick.price, tick.volume, trade_key(tick.trade_id), *position)
-        run.own.append([*features, group_of(tick.trade_id, slice(groups.from_digit, groups.to_digit))])
+        own = state.apply(tick.event_time, tick.price, tick.volume, trade_key(tick.trade_id), *position)
+        run.own.append((own, group_of(tick.trade_id, slice(groups.from_digit, groups.to_digit))))
         run.alerts.extend(alert_record(tick.symbol, alert) for alert in state.take_alerts())
         run.ticks[position] = tick
     return run
@@ -180,10 +180,14 @@ def test_a_disordered_tick_is_scored_with_its_place_in_the_window(run: Run) -> N
     groups = load_rules(run.settings.market.rules_file).trade_groups.count
     directory = run.settings.model.directory
     scorer = Scorer(load_artifact(directory, active_version(directory), SCHEMA_HASH))
-    blocks = {one["market_time"]: np.array(one["block"], np.float32).tobytes() for one in run.results[Topic.MARKET]}
-    market = b"".join(blocks[one["market_time"]] for one in arrived)
-    own = np.array(run.own, np.float32).tobytes()
-    expected = scorer.score(feature_block(own, market, len(arrived), groups))
+    board = MarketBoard(groups)
+    for one in run.results[Topic.MARKET]:
+        board.post(one["market_time"] // 1000, np.array(one["block"], np.float32).tobytes(), ())
+    packed = [
+        own + board.columns(one["market_time"] // 1000, group)
+        for (own, group), one in zip(run.own, arrived, strict=True)
+    ]
+    expected = scorer.score(complete(b"".join(packed), len(arrived)))
 
     scores = np.array([[one["p_up"], one["p_flat"], one["p_down"]] for one in arrived]).astype(np.float32)
     assert scores.tobytes() == expected.tobytes()

@@ -1,0 +1,151 @@
+"""A symbol's memory as it stands in Flink's ListStates, and how it comes back from there.
+
+One list holds a snapshot of the state, the requests that wait for their outcome, and what has happened since: each
+tick appends one entry instead of writing the whole window again. Now and then it is folded into a new snapshot. The
+other list holds the session's trade keys.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING, Protocol
+
+from state import codec
+from state.requests import Request
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from state.symbol_state import SymbolState
+
+FOLD_AFTER = 48
+"""Entries after which the journal is folded into a new snapshot."""
+
+_ENTRY = struct.Struct("<BBH")  # form, kind, length of the state's entry; what follows it is a request
+_FORM = 1
+_STATE, _REQUEST, _GIVEN_UP, _SNAPSHOT = 1, 2, 3, 4
+_POSITION = struct.Struct("<iq")
+
+
+class Bytes(Protocol):
+    """What is used of a ListState of bytes."""
+
+    def get(self) -> Iterable[bytes] | None:
+        """All elements."""
+
+    def add(self, value: bytes) -> None:
+        """Appends an element."""
+
+    def update(self, values: list[bytes]) -> None:
+        """Replaces all elements."""
+
+    def clear(self) -> None:
+        """Removes all elements."""
+
+
+class Memory:
+    """One symbol's state and its open requests, while a worker holds them.
+
+    Args:
+        state: The state as it comes back from the lists, or a new one.
+        log: Snapshot and journal.
+        trade_keys: The session's trade keys.
+
+    Attributes:
+        requests: Requests that wait for their outcome, by the position of their tick.
+        timer: The next event-time timer, ms; None: none is set.
+        looks: Whether a timer in processing time is set.
+    """
+
+    __slots__ = ("_entries", "_keys", "_log", "_trade_keys", "looks", "requests", "state", "timer")
+
+    def __init__(self, state: SymbolState, log: Bytes, trade_keys: Bytes) -> None:
+        self.state = state
+        self.requests: dict[tuple[int, int], Request] = {}
+        self.timer: int | None = None
+        self.looks = False
+        self._log = log
+        self._trade_keys = trade_keys
+        self._keys: list[int] = []
+        self._entries = 0
+
+    def recall(self) -> list[Request]:
+        """Takes up what the lists hold; returns the requests that were given up to wait for a snapshot.
+
+        Call it once, on a new memory, while the symbol is the current key.
+
+        Raises:
+            StateVersionError: If an entry is of another form.
+        """
+        given_up: set[tuple[int, int]] = set()
+        folded = codec.restore(self.state, self._read(given_up), self._trade_keys.get() or ())
+        waiting = self.state.waiting
+        self.requests = {position: one for position, one in self.requests.items() if position in waiting}
+        if folded:
+            self.fold(all_keys=True)
+        return [self.requests[position] for position in given_up & self.requests.keys()]
+
+    def _read(self, given_up: set[tuple[int, int]]) -> Iterator[bytes]:
+        for element in self._log.get() or ():
+            form, kind, length = _ENTRY.unpack_from(element)
+            if form != _FORM:
+                raise codec.StateVersionError(
+                    f"the journal of {self.state.symbol} was written in form {form}, this tickcast reads form {_FORM}: "
+                    "start it from a savepoint of its own version, or upgrade through the versions between"
+                )
+            if kind == _GIVEN_UP:
+                given_up.add(_POSITION.unpack_from(element, _ENTRY.size))
+                continue
+            if kind == _SNAPSHOT:
+                yield element[_ENTRY.size :]
+                continue
+            end = _ENTRY.size + length
+            if len(element) > end:
+                request = Request.unpack(element[end:])
+                self.requests[request.position] = request
+            if kind == _STATE:
+                yield element[_ENTRY.size : end]
+
+    def took(self, entry: bytes, key: int | None, request: Request) -> None:
+        """Remembers a tick: the codec's entry for it, its trade key, and its request."""
+        self.requests[request.position] = request
+        if key is not None:
+            self._keys.append(key)
+        self._append(_ENTRY.pack(_FORM, _STATE, len(entry)) + entry + request.pack())
+
+    def moved(self, watermark: int) -> None:
+        """Remembers that the state has been advanced to this moment (ms)."""
+        entry = codec.encode_clock(watermark)
+        self._append(_ENTRY.pack(_FORM, _STATE, len(entry)) + entry)
+
+    def gave_up(self, request: Request) -> None:
+        """Remembers that a request was answered without its snapshot."""
+        self._append(_ENTRY.pack(_FORM, _GIVEN_UP, 0) + _POSITION.pack(*request.position))
+
+    def _append(self, element: bytes) -> None:
+        self._entries += 1
+        if self._entries < FOLD_AFTER:
+            self._log.add(element)
+        else:
+            self.fold()
+
+    def fold(self, *, all_keys: bool = False) -> None:
+        """Writes a new snapshot in place of the journal; its trade keys join those kept beside it.
+
+        Args:
+            all_keys: Write the trade keys anew, all of them: after a recall, and when a session has ended.
+        """
+        snapshot = codec.encode_snapshot(self.state)
+        elements = [_ENTRY.pack(_FORM, _SNAPSHOT, 0) + snapshot]
+        for request in self.requests.values():
+            elements.append(_ENTRY.pack(_FORM, _REQUEST, 0) + request.pack())
+            if request.answered and request.market_time is None:
+                elements.append(_ENTRY.pack(_FORM, _GIVEN_UP, 0) + _POSITION.pack(*request.position))
+        self._log.update(elements)
+        if all_keys:
+            self._trade_keys.clear()
+        keys = self.state.seen if all_keys else self._keys
+        if keys:
+            self._trade_keys.add(codec.encode_keys(keys))
+        self._keys = []
+        self._entries = 0

@@ -1,0 +1,167 @@
+"""What the model is asked: a tick's features and all that its prediction will tell, and how they travel to the model.
+
+A tick asks once when its market snapshot is there, and once more a minute later when its outcome is known: the same
+features give the same probabilities, so no prediction has to be kept for that minute. Requests that fall due together
+travel as one block of bytes.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING, NamedTuple
+
+import orjson
+
+from state.features import MARKET_COUNT, OWN_COUNT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from state.outcomes import Realised
+
+OWN_BYTES = OWN_COUNT * 4
+MARKET_BYTES = MARKET_COUNT * 4
+ROW_BYTES = OWN_BYTES + MARKET_BYTES
+
+_FORM = struct.Struct("<iqqhI")  # partition, offset, market second, contract group, sequence
+_ROWS = struct.Struct("<I")
+
+
+class Subject(NamedTuple):
+    """What a prediction tells of its tick.
+
+    Attributes:
+        symbol: The tick's symbol.
+        event_time: Its time, ms.
+        trade_id: Its trade id; None where it has none.
+        price: Its price, rupees.
+        partition, offset: Its position in the ticks' topic.
+        sequence: Its number in the symbol's session, from 1.
+    """
+
+    symbol: str
+    event_time: int
+    trade_id: str | None
+    price: float
+    partition: int
+    offset: int
+    sequence: int
+
+
+class Request:
+    """One tick that wants its probabilities.
+
+    Args:
+        subject: The tick.
+        own: The symbol's own features, `OWN_COUNT` float32.
+        group: Contract group; -1 where unknown.
+        second: Epoch second of the market snapshot that it is scored with.
+
+    Attributes:
+        answered: Whether it has been sent to the model.
+        columns: The market's features it was sent with, `MARKET_COUNT` float32.
+        market_time: Time of the snapshot they came from, ms; None where it had to go without.
+        versions: Names of the model versions that score: the active one, then the shadow, if any.
+        since: When it began to wait for its snapshot, by the machine's clock, ms.
+    """
+
+    __slots__ = ("answered", "columns", "group", "market_time", "own", "second", "since", "subject", "versions")
+
+    def __init__(self, subject: Subject, own: bytes, group: int, second: int) -> None:
+        self.subject = subject
+        self.own = own
+        self.group = group
+        self.second = second
+        self.answered = False
+        self.columns = b""
+        self.market_time: int | None = None
+        self.versions: tuple[str, ...] = ()
+        self.since = 0
+
+    @property
+    def position(self) -> tuple[int, int]:
+        """Partition and offset of the tick."""
+        return self.subject.partition, self.subject.offset
+
+    def pack(self) -> bytes:
+        """The request as bytes, for the symbol's journal; what is known only once it is answered is not kept."""
+        subject = self.subject
+        head = _FORM.pack(subject.partition, subject.offset, self.second, self.group, subject.sequence)
+        rest = orjson.dumps((subject.symbol, subject.event_time, subject.trade_id, subject.price))
+        return head + self.own + rest
+
+    @classmethod
+    def unpack(cls, data: bytes) -> Request:
+        """A request as it was before it was answered."""
+        partition, offset, second, group, sequence = _FORM.unpack_from(data)
+        own = data[_FORM.size : _FORM.size + OWN_BYTES]
+        symbol, event_time, trade_id, price = orjson.loads(data[_FORM.size + OWN_BYTES :])
+        subject = Subject(symbol, event_time, trade_id, price, partition, offset, sequence)
+        return cls(subject, own, group, second)
+
+
+class Asked(NamedTuple):
+    """A request as the model gets it.
+
+    Attributes:
+        subject: The tick.
+        market_time: Time of its market snapshot, ms; None where it had none.
+        outcome: Due time (ms), direction and realised price, once they are known.
+    """
+
+    subject: Subject
+    market_time: int | None
+    outcome: tuple[int, str, float] | None
+
+
+class Block(NamedTuple):
+    """Requests that were sent together.
+
+    Attributes:
+        rows: Features, `OWN_COUNT + MARKET_COUNT` float32 each, one row behind the other.
+        versions: The model versions that score them: the active one, then the shadow, if any.
+        asked: What to tell beside the probabilities.
+    """
+
+    rows: bytes
+    versions: tuple[str, ...]
+    asked: list[Asked]
+
+
+def predictions_block(requests: Sequence[Request]) -> bytes:
+    """Answered requests with the same versions as one block."""
+    return _block(requests, [(*request.subject, request.market_time, None) for request in requests])
+
+
+def outcomes_blocks(judged: Iterable[tuple[Request, Realised]]) -> list[bytes]:
+    """Answered requests and what became of their prices: a block for each set of versions."""
+    by_versions: dict[tuple[str, ...], list[tuple[Request, Realised]]] = {}
+    for request, realised in judged:
+        by_versions.setdefault(request.versions, []).append((request, realised))
+    return [
+        _block(
+            [request for request, _ in together],
+            [
+                (*request.subject, request.market_time, (one.due_time, one.direction, one.realised_price))
+                for request, one in together
+            ],
+        )
+        for together in by_versions.values()
+    ]
+
+
+def _block(requests: Sequence[Request], told: list[tuple[object, ...]]) -> bytes:
+    parts = [_ROWS.pack(len(requests))]
+    for request in requests:
+        parts += (request.own, request.columns)
+    parts.append(orjson.dumps((requests[0].versions, told)))
+    return b"".join(parts)
+
+
+def read_block(data: bytes) -> Block:
+    """Takes a block apart."""
+    (count,) = _ROWS.unpack_from(data)
+    end = _ROWS.size + count * ROW_BYTES
+    versions, told = orjson.loads(data[end:])
+    asked = [Asked(Subject(*one[:7]), one[7], one[8]) for one in told]
+    return Block(data[_ROWS.size : end], tuple(versions), asked)
