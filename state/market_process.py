@@ -99,7 +99,9 @@ class MarketProcess(KeyedProcessFunction):  # type: ignore[misc]
         else:
             self._timer = 0
             second = (ctx.timer_service().current_watermark() + 1) // 1000 - 1
-            if fold.emitted < second < _FOREVER_S:
+            if second > _FOREVER_S:
+                return
+            if second > fold.emitted:
                 snapshots = fold.give(second)
                 self._remember(_ENTRY.pack(VERSION, _GIVEN_KIND, second))
                 yield from self._emit(snapshots)
