@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from state.symbol_state import SymbolState
 
-VERSION = 1
+VERSION = 2
 
 _SNAPSHOT, _TRADE, _CLOCK = 1, 2, 3
 _HEAD = struct.Struct("<BB")

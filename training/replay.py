@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from state.features import FEATURE_COUNT, OWN_COUNT
+from state.features import FEATURE_COUNT, MARKET_COUNT, OWN_COUNT, add_cross_features
 from state.market_fold import MarketFold
 from state.market_state import group_of, market_columns
 from state.rules import TradingCalendar
@@ -85,7 +85,10 @@ def replay_day(recorded: RecordedDay, rules: MarketRules, timing: Timing) -> Day
     features = np.empty((len(taken), FEATURE_COUNT), dtype=np.float32)
     _own_features(taken, previous_closes, rules, timing.out_of_orderness_ms, features[:, :OWN_COUNT])
     event_times = np.array([tick.event_time for tick in taken], dtype=np.int64)
-    features[:, OWN_COUNT:] = _market_features(taken, punctual, previous_closes, rules, timing.market_lag_s)
+    features[:, OWN_COUNT : OWN_COUNT + MARKET_COUNT] = _market_features(
+        taken, punctual, previous_closes, rules, timing.market_lag_s
+    )
+    add_cross_features(features)
     symbols, numbers = np.unique(np.array([tick.symbol for tick in taken]), return_inverse=True)
     prices = np.array([tick.price for tick in taken])
     return DayExamples(
@@ -141,7 +144,8 @@ def _own_features(
         if state is None:
             state = states[tick.symbol] = SymbolState(tick.symbol, rules, calendar)
             state.previous_close = round(previous_closes.get(tick.symbol, 0.0) * PRICE_UNITS)
-        columns[i] = state.apply(tick.event_time, tick.price, tick.volume, None, 0, i)
+        features = state.apply(tick.event_time, tick.price, tick.volume, None, 0, i)
+        columns[i] = np.frombuffer(features, np.float32)
         newest = max(newest, tick.event_time)
         if newest // _MINUTE_MS > settled_minute:  # changes no feature: it lets go of bars and outcomes
             settled_minute = newest // _MINUTE_MS
