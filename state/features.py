@@ -1,8 +1,7 @@
 """The feature schema: names, units and order of the numbers that the model sees, and its hash.
 
-A row is the symbol's own part (made by :mod:`state.symbol_kernel`, trade by trade), the market's part (made by
-:mod:`state.market_state`, second by second), and what only both together tell (made here). All are float32; NaN says
-"not known yet".
+A row is the symbol's own part (made by :mod:`state.feature_kernel`, trade by trade) followed by the market's part
+(made by :mod:`state.market_state`, second by second). All are float32; NaN says "not known yet".
 """
 
 from __future__ import annotations
@@ -176,81 +175,27 @@ GROUP_FEATURES = tuple(
 
 MARKET_FEATURES = COMMON_FEATURES + GROUP_FEATURES
 
-CROSS_FEATURES = (
-    *(
-        Feature(f"excess_{span}s", "ratio", f"return_{span}s less equal_return_{span}s")
-        for span in (30, 60, 120, 300, 600)
-    ),
-    Feature("excess_day", "ratio", "day_return less index_return"),
-    Feature("market_since_change", "ratio", "about what the market has gained since the symbol's last price change"),
-    Feature("market_since_up", "ratio", "about what the market has gained since the symbol's last rise"),
-    Feature("market_since_down", "ratio", "about what the market has gained since the symbol's last fall"),
-    Feature("market_since_trade", "ratio", "about what the market has gained since the symbol's trade before"),
-    Feature("market_turn", "ratio", "clipped_return_30s less half of clipped_return_60s"),
-)
-
-FEATURES = OWN_FEATURES + MARKET_FEATURES + CROSS_FEATURES
+FEATURES = OWN_FEATURES + MARKET_FEATURES
 FEATURE_NAMES = tuple(feature.name for feature in FEATURES)
 OWN_COUNT = len(OWN_FEATURES)
 MARKET_COUNT = len(MARKET_FEATURES)
-FEATURE_COUNT = len(FEATURES)
+FEATURE_COUNT = OWN_COUNT + MARKET_COUNT
 
 NO_MARKET = np.full(MARKET_COUNT, np.nan, np.float32).tobytes()
 """The market's part for a trade that found no snapshot."""
 
-_AT = {name: i for i, name in enumerate(FEATURE_NAMES)}
-
 
 def complete(packed: bytes, rows: int) -> Block:
-    """Whole rows out of their own and market parts.
+    """The rows of a batch.
 
     Args:
         packed: `rows` times a symbol's own part and the market's part, float32, one row behind the other.
         rows: Number of rows.
 
     Returns:
-        Shape (rows, FEATURE_COUNT), float32. A row does not depend on the rows beside it, bit for bit.
+        Shape (rows, FEATURE_COUNT), float32.
     """
-    parts = np.frombuffer(packed, np.float32).reshape(rows, OWN_COUNT + MARKET_COUNT)
-    block = np.empty((rows, FEATURE_COUNT), np.float32)
-    block[:, : OWN_COUNT + MARKET_COUNT] = parts
-    add_cross_features(block)
-    return block
-
-
-def add_cross_features(block: Block) -> None:
-    """Fills in the last columns of rows whose own and market parts are there."""
-    put = _AT[CROSS_FEATURES[0].name]
-
-    def of(name: str) -> Block:
-        return block[:, _AT[name]]
-
-    for span in (30, 60, 120, 300, 600):
-        block[:, put] = of(f"return_{span}s") - of(f"equal_return_{span}s")
-        put += 1
-    block[:, put] = of("day_return") - of("index_return")
-    levels = np.zeros((len(block), len(MARKET_SPANS_S) + 1), np.float32)
-    for k, span in enumerate(MARKET_SPANS_S, start=1):
-        levels[:, k] = of(f"clipped_return_{span}s")
-    for name in ("since_change", "since_up", "since_down", "age"):
-        put += 1
-        block[:, put] = _gain_over(levels, of(name))
-    put += 1
-    block[:, put] = of("clipped_return_30s") - np.float32(0.5) * of("clipped_return_60s")
-
-
-_KNOTS = np.array((0, *MARKET_SPANS_S), np.float32)
-
-
-def _gain_over(levels: Block, seconds: Block) -> Block:
-    """The market's return over so many seconds, straight lines drawn between the spans whose returns are known."""
-    seconds = np.minimum(seconds, _KNOTS[-1])
-    above = np.clip(np.searchsorted(_KNOTS, seconds, side="left"), 1, len(_KNOTS) - 1)
-    rows = np.arange(len(levels))
-    low, high = levels[rows, above - 1], levels[rows, above]
-    start, end = _KNOTS[above - 1], _KNOTS[above]
-    gained: Block = low + (high - low) * ((seconds - start) / (end - start))
-    return gained
+    return np.frombuffer(packed, np.float32).reshape(rows, FEATURE_COUNT)
 
 
 def _schema_hash() -> str:

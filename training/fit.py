@@ -32,14 +32,20 @@ class FitSettings:
         max_depth: Deepest tree.
         learning_rate: Shrinkage of each round.
         min_child_weight: Least sum of second derivatives in a leaf; against leaves of a few trades.
+        features_per_tree: Share of the features that a tree may use, drawn anew for each.
+        trades_per_tree: Share of the trades that a tree is grown on, drawn anew for each.
+        bins: Most bins that a feature's values are sorted into.
         seed: Seed of everything random.
         threads: Threads to grow with; the result depends on it in its last digits.
     """
 
-    rounds: int = 60
+    rounds: int = 220
     max_depth: int = 6
     learning_rate: float = 0.1
-    min_child_weight: float = 50.0
+    min_child_weight: float = 30.0
+    features_per_tree: float = 0.5
+    trades_per_tree: float = 0.5
+    bins: int = 128
     seed: int = 20240410
     threads: int = 2
 
@@ -53,6 +59,9 @@ class FitSettings:
             "max_depth": self.max_depth,
             "learning_rate": self.learning_rate,
             "min_child_weight": self.min_child_weight,
+            "colsample_bytree": self.features_per_tree,
+            "subsample": self.trades_per_tree,
+            "max_bin": self.bins,
             "seed": self.seed,
             "nthread": self.threads,
         }
@@ -92,8 +101,8 @@ def fit(
     if max(day.day for day in fit_days) >= min(day.day for day in tuning_days):
         raise ValueError("every tuning day must be later than every day of the fit")
     scaler = fit_scaler(fit_days)
-    growing = xgboost.QuantileDMatrix(_Days(fit_days, scaler), nthread=settings.threads)
-    tuning = xgboost.QuantileDMatrix(_Days(tuning_days, scaler), ref=growing, nthread=settings.threads)
+    growing = _matrix(fit_days, scaler, settings)
+    tuning = _matrix(tuning_days, scaler, settings, like=growing)
     booster = xgboost.train(
         settings.parameters(),
         growing,
@@ -107,6 +116,30 @@ def fit(
     margins = np.concatenate([_margins(booster, scaler, day) for day in tuning_days])
     labels = np.concatenate([day.labels for day in tuning_days])
     return Fit(booster, scaler, fit_temperature(margins, labels))
+
+
+def refit(fitted: Fit, days: Sequence[DayExamples], settings: FitSettings) -> Fit:
+    """Grows as many rounds anew on all days, the newest among them: those count most for the days to come.
+
+    Scaling and temperature stay: the one only moves the bins' edges, the other needs days that the trees have not
+    seen.
+
+    Args:
+        fitted: What :func:`fit` gave.
+        days: The days of its fit and its tuning.
+        settings: How to grow.
+    """
+    rounds = fitted.booster.num_boosted_rounds()
+    booster = xgboost.train(
+        settings.parameters(), _matrix(days, fitted.scaler, settings), num_boost_round=rounds, verbose_eval=False
+    )
+    return Fit(booster, fitted.scaler, fitted.temperature)
+
+
+def _matrix(
+    days: Sequence[DayExamples], scaler: Scaler, settings: FitSettings, like: xgboost.QuantileDMatrix | None = None
+) -> xgboost.QuantileDMatrix:
+    return xgboost.QuantileDMatrix(_Days(days, scaler), ref=like, max_bin=settings.bins, nthread=settings.threads)
 
 
 def fit_scaler(days: Sequence[DayExamples]) -> Scaler:

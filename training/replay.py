@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from state.features import FEATURE_COUNT, MARKET_COUNT, OWN_COUNT, add_cross_features
+from state.features import FEATURE_COUNT, OWN_COUNT
 from state.market_fold import MarketFold
 from state.market_state import group_of, market_columns
 from state.rules import TradingCalendar
@@ -85,10 +85,7 @@ def replay_day(recorded: RecordedDay, rules: MarketRules, timing: Timing) -> Day
     features = np.empty((len(taken), FEATURE_COUNT), dtype=np.float32)
     _own_features(taken, previous_closes, rules, timing.out_of_orderness_ms, features[:, :OWN_COUNT])
     event_times = np.array([tick.event_time for tick in taken], dtype=np.int64)
-    features[:, OWN_COUNT : OWN_COUNT + MARKET_COUNT] = _market_features(
-        taken, punctual, previous_closes, rules, timing.market_lag_s
-    )
-    add_cross_features(features)
+    features[:, OWN_COUNT:] = _market_features(taken, punctual, previous_closes, rules, timing.market_lag_s)
     symbols, numbers = np.unique(np.array([tick.symbol for tick in taken]), return_inverse=True)
     prices = np.array([tick.price for tick in taken])
     return DayExamples(

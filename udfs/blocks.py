@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from state.features import FEATURE_COUNT, MARKET_COUNT, OWN_COUNT, add_cross_features
+from state.features import OWN_COUNT
 from state.market_state import block_length, market_columns
 
 if TYPE_CHECKING:
@@ -27,13 +27,8 @@ def feature_block(packed: bytes, snapshots: bytes, rows: int, group_count: int) 
     """
     own = np.frombuffer(packed, np.float32).reshape(rows, OWN_COUNT + 1)
     market = np.frombuffer(snapshots, np.float32).reshape(rows, block_length(group_count))
-    block = np.empty((rows, FEATURE_COUNT), np.float32)
-    block[:, :OWN_COUNT] = own[:, :OWN_COUNT]
-    block[:, OWN_COUNT : OWN_COUNT + MARKET_COUNT] = market_columns(
-        market, own[:, OWN_COUNT].astype(np.intp), group_count
-    )
-    add_cross_features(block)
-    return block
+    groups = own[:, OWN_COUNT].astype(np.intp)
+    return np.hstack((own[:, :OWN_COUNT], market_columns(market, groups, group_count)))
 
 
 def no_snapshot(group_count: int) -> bytes:

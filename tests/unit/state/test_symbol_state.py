@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from state.features import CROSS_FEATURES, FEATURE_NAMES, FEATURES, MARKET_COUNT, OWN_COUNT, OWN_FEATURES
+from state.features import FEATURE_NAMES, FEATURES, MARKET_COUNT, OWN_COUNT, OWN_FEATURES
 from state.window import SPANS_S
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def symbol(new_state: Callable[[], SymbolState], opening: Callable[[date], int])
 
 
 def test_the_schema_names_every_column_once_and_gives_its_unit() -> None:
-    assert len(set(FEATURE_NAMES)) == len(FEATURES) == OWN_COUNT + MARKET_COUNT + len(CROSS_FEATURES)
+    assert len(set(FEATURE_NAMES)) == len(FEATURES) == OWN_COUNT + MARKET_COUNT
     assert {feature.unit for feature in FEATURES} <= {"ratio", "log", "s", "share", "index", "sign", "steps"}
     assert all(feature.meaning for feature in FEATURES)
 

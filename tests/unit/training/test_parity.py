@@ -12,7 +12,7 @@ import pytest
 from feeds.replay import Replay
 from jobs.settings import PROJECT_ROOT
 from state import codec
-from state.features import MARKET_COUNT, OWN_COUNT, complete
+from state.features import complete
 from state.market_fold import MarketFold
 from state.market_state import group_of
 from state.rules import MarketRules, TradingCalendar, load_rules
@@ -132,12 +132,3 @@ def test_every_feature_of_every_tick_of_a_real_day_is_the_same_in_training_and_i
     assert rows.view(np.uint32).tolist() == blocks.view(np.uint32).tolist()
     unequal = np.flatnonzero((rows.view(np.uint32) != trained.features.view(np.uint32)).any(axis=0))
     assert unequal.tolist() == []
-
-
-def test_a_row_is_the_same_in_whatever_batch_it_is_completed() -> None:
-    random_rows = np.random.default_rng(3).normal(size=(700, OWN_COUNT + MARKET_COUNT)).astype(np.float32)
-    random_rows[::7, ::5] = np.nan
-    together = complete(random_rows.tobytes(), 700)
-    alone = np.concatenate([complete(row.tobytes(), 1) for row in random_rows])
-    assert together.tobytes() == alone.tobytes()
-    assert together[:, : OWN_COUNT + MARKET_COUNT].tobytes() == random_rows.tobytes()
