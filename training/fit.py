@@ -33,17 +33,22 @@ class FitSettings:
         learning_rate: Shrinkage of each round.
         min_child_weight: Least sum of second derivatives in a leaf; against leaves of a few trades.
         features_per_tree: Share of the features that a tree may use, drawn anew for each.
+        recent_days: So many days, the newest, give all of their trades to the fit.
+        older_step: Of the days before, every so manyth trade: they say less of the days to come, and memory and time
+            go by trades.
         trades_per_tree: Share of the trades that a tree is grown on, drawn anew for each.
         bins: Most bins that a feature's values are sorted into.
         seed: Seed of everything random.
         threads: Threads to grow with; the result depends on it in its last digits.
     """
 
-    rounds: int = 220
+    rounds: int = 150
     max_depth: int = 6
-    learning_rate: float = 0.1
+    learning_rate: float = 0.12
     min_child_weight: float = 30.0
     features_per_tree: float = 0.5
+    recent_days: int = 24
+    older_step: int = 3
     trades_per_tree: float = 0.5
     bins: int = 128
     seed: int = 20240410
@@ -139,7 +144,12 @@ def refit(fitted: Fit, days: Sequence[DayExamples], settings: FitSettings) -> Fi
 def _matrix(
     days: Sequence[DayExamples], scaler: Scaler, settings: FitSettings, like: xgboost.QuantileDMatrix | None = None
 ) -> xgboost.QuantileDMatrix:
-    return xgboost.QuantileDMatrix(_Days(days, scaler), ref=like, max_bin=settings.bins, nthread=settings.threads)
+    """The days' trades, binned: to grow on, or, where `like` are those to grow on, all of them to be measured."""
+    older = len(days) - settings.recent_days if like is None else 0
+    steps = [settings.older_step if number < older else 1 for number in range(len(days))]
+    return xgboost.QuantileDMatrix(
+        _Days(days, steps, scaler), ref=like, max_bin=settings.bins, nthread=settings.threads
+    )
 
 
 def fit_scaler(days: Sequence[DayExamples]) -> Scaler:
@@ -179,11 +189,12 @@ def _margins(booster: xgboost.Booster, scaler: Scaler, day: DayExamples) -> npt.
 
 
 class _Days(xgboost.DataIter):
-    """Hands XGBoost one scaled day at a time, so that no more than one is in memory unbinned."""
+    """Hands XGBoost one scaled day at a time, every so manyth trade of it: no more are in memory unbinned."""
 
-    def __init__(self, days: Sequence[DayExamples], scaler: Scaler) -> None:
+    def __init__(self, days: Sequence[DayExamples], steps: Sequence[int], scaler: Scaler) -> None:
         super().__init__()
         self._days = days
+        self._steps = steps
         self._scaler = scaler
         self._next = 0
 
@@ -191,9 +202,9 @@ class _Days(xgboost.DataIter):
         """Hands over the next day; False after the last."""
         if self._next == len(self._days):
             return False
-        day = self._days[self._next]
+        day, step = self._days[self._next], self._steps[self._next]
         self._next += 1
-        input_data(data=self._scaler.transform(day.features), label=day.labels)
+        input_data(data=self._scaler.transform(day.features[::step]), label=day.labels[::step])
         return True
 
     def reset(self) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from state.features import FEATURE_NAMES, FEATURES, MARKET_COUNT, OWN_COUNT, OWN_FEATURES
+from state.features import FEATURE_NAMES, FEATURES, MARKET_COUNT, NO_MARKET, OWN_COUNT, OWN_FEATURES, complete
 from state.window import SPANS_S
 
 if TYPE_CHECKING:
@@ -169,3 +169,14 @@ def test_the_clock_holds_the_highest_watermark_so_that_a_restart_takes_nothing_b
 def test_a_price_of_the_smallest_unit_is_a_price_like_others(symbol: Symbol) -> None:
     symbol.trade(0, 0.0001)
     assert symbol.trade(1, 0.0002)["last_return"] == pytest.approx(1.0)
+
+
+def test_rows_come_out_of_a_batch_as_they_were_packed() -> None:
+    rows = np.arange(3 * len(FEATURES), dtype=np.float32).reshape(3, -1)
+    packed = b"".join(row[:OWN_COUNT].tobytes() + row[OWN_COUNT:].tobytes() for row in rows[:2])
+    packed += rows[2, :OWN_COUNT].tobytes() + NO_MARKET
+    block = complete(packed, 3)
+    np.testing.assert_array_equal(block[:2], rows[:2])
+    np.testing.assert_array_equal(block[2, :OWN_COUNT], rows[2, :OWN_COUNT])
+    assert np.isnan(block[2, OWN_COUNT:]).all()
+    assert block[2, OWN_COUNT:].shape == (MARKET_COUNT,)
