@@ -34,7 +34,7 @@ class FitSettings:
         min_child_weight: Least sum of second derivatives in a leaf; against leaves of a few trades.
         features_per_tree: Share of the features that a tree may use, drawn anew for each.
         recent_days: So many days, the newest, give all of their trades to the fit.
-        older_step: Of the days before, every so manyth trade: they say less of the days to come, and memory and time
+        older_step: Of the days before, one trade in so many: they say less of the days to come, and memory and time
             go by trades.
         trades_per_tree: Share of the trades that a tree is grown on, drawn anew for each.
         bins: Most bins that a feature's values are sorted into.
@@ -189,7 +189,7 @@ def _margins(booster: xgboost.Booster, scaler: Scaler, day: DayExamples) -> npt.
 
 
 class _Days(xgboost.DataIter):
-    """Hands XGBoost one scaled day at a time, every so manyth trade of it: no more are in memory unbinned."""
+    """Hands XGBoost one scaled day at a time, or one in so many of its trades: no more are in memory unbinned."""
 
     def __init__(self, days: Sequence[DayExamples], steps: Sequence[int], scaler: Scaler) -> None:
         super().__init__()
