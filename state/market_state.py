@@ -6,7 +6,6 @@ it up. A prediction is made with the snapshot of a few seconds before its trade.
 
 from __future__ import annotations
 
-import zlib
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
@@ -256,7 +255,7 @@ class MarketState:
         return self._alerts.take()
 
     def dump(self) -> bytes:
-        """All it remembers, compressed, for the state codec."""
+        """All it remembers, for the state codec."""
         count = len(self._columns)
         body = [
             self.second,
@@ -277,12 +276,12 @@ class MarketState:
                 )
             ],
         ]
-        return zlib.compress(msgpack.packb(body), 1)
+        return bytes(msgpack.packb(body))
 
     def load(self, data: bytes) -> None:
         """Takes up what :meth:`dump` gave."""
         self.second, day_start, symbols, self._closes, self._index_price, alerts, rings, arrays = msgpack.unpackb(
-            zlib.decompress(data), strict_map_key=False
+            data, strict_map_key=False
         )
         self._day = self._calendar.day_of(day_start) if day_start >= 0 else None
         self._columns = {symbol: column for column, symbol in enumerate(symbols)}
@@ -298,15 +297,21 @@ class MarketState:
         self._signs[:count] = np.frombuffer(signs, np.int64)
 
 
-def _changes(ring: NDArray[np.float64]) -> bytes:
-    """A ring of seconds as the bits in which each second differs from the one before: mostly none."""
+def _changes(ring: NDArray[np.float64]) -> list[bytes]:
+    """A ring of seconds as what differs, bit by bit, from the second before: the places and the bits."""
     bits = np.ascontiguousarray(ring).view(np.uint64)
-    return bytes(np.concatenate((bits[:1], bits[1:] ^ bits[:-1])).data)
+    changed = bits.copy()
+    changed[1:] ^= bits[:-1]
+    flat = changed.ravel()
+    places = np.flatnonzero(flat)
+    return [places.astype(np.uint32).tobytes(), flat[places].tobytes()]
 
 
-def _from_changes(changes: bytes, count: int) -> NDArray[np.float64]:
-    bits = np.frombuffer(changes, np.uint64).reshape(_RING, count)
-    return np.bitwise_xor.accumulate(bits, axis=0).view(np.float64)
+def _from_changes(changes: list[bytes], count: int) -> NDArray[np.float64]:
+    places, bits = changes
+    flat = np.zeros(_RING * count, np.uint64)
+    flat[np.frombuffer(places, np.uint32)] = np.frombuffer(bits, np.uint64)
+    return np.bitwise_xor.accumulate(flat.reshape(_RING, count), axis=0).view(np.float64)
 
 
 def parse_second(text: str, group_slice: slice) -> list[SymbolSecond]:

@@ -42,11 +42,11 @@ class FitSettings:
         threads: Threads to grow with; the result depends on it in its last digits.
     """
 
-    rounds: int = 150
+    rounds: int = 120
     max_depth: int = 6
-    learning_rate: float = 0.12
+    learning_rate: float = 0.15
     min_child_weight: float = 30.0
-    features_per_tree: float = 0.5
+    features_per_tree: float = 0.4
     recent_days: int = 24
     older_step: int = 3
     trades_per_tree: float = 0.5
@@ -105,7 +105,7 @@ def fit(
         raise ValueError("a fit needs at least one day to grow on and one later day to tune on")
     if max(day.day for day in fit_days) >= min(day.day for day in tuning_days):
         raise ValueError("every tuning day must be later than every day of the fit")
-    scaler = fit_scaler(fit_days)
+    scaler = fit_scaler(fit_days, settings.older_step)
     growing = _matrix(fit_days, scaler, settings)
     tuning = _matrix(tuning_days, scaler, settings, like=growing)
     booster = xgboost.train(
@@ -152,12 +152,12 @@ def _matrix(
     )
 
 
-def fit_scaler(days: Sequence[DayExamples]) -> Scaler:
-    """Mean and standard deviation of each feature over all trades where it is known."""
-    counts = sum(np.count_nonzero(~np.isnan(day.features), axis=0) for day in days)
+def fit_scaler(days: Sequence[DayExamples], step: int = 1) -> Scaler:
+    """Mean and standard deviation of each feature over all trades where it is known, or over one trade in so many."""
+    counts = sum(np.count_nonzero(~np.isnan(day.features[::step]), axis=0) for day in days)
     present = np.maximum(counts, 1)
-    mean = sum(np.nansum(day.features, axis=0, dtype=np.float64) for day in days) / present
-    variance = sum(np.nansum((day.features - mean) ** 2, axis=0) for day in days) / present
+    mean = sum(np.nansum(day.features[::step], axis=0, dtype=np.float64) for day in days) / present
+    variance = sum(np.nansum((day.features[::step] - mean) ** 2, axis=0) for day in days) / present
     deviation = np.sqrt(variance)
     # A feature that hardly varies is noise of its own rounding: dividing by that would only blow it up.
     constant = deviation <= np.finfo(np.float32).eps * np.abs(mean)
