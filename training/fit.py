@@ -42,14 +42,14 @@ class FitSettings:
         threads: Threads to grow with; the result depends on it in its last digits.
     """
 
-    rounds: int = 120
+    rounds: int = 150
     max_depth: int = 6
-    learning_rate: float = 0.15
+    learning_rate: float = 0.1
     min_child_weight: float = 30.0
-    features_per_tree: float = 0.4
+    features_per_tree: float = 0.5
     recent_days: int = 24
-    older_step: int = 3
-    trades_per_tree: float = 0.5
+    older_step: int = 2
+    trades_per_tree: float = 1.0
     bins: int = 128
     seed: int = 20240410
     threads: int = 2
