@@ -76,7 +76,7 @@ class Predictions:
         verdict.lost = sum((position, ACTIVE) not in self.by_key for position in answer.ticks)
         verdict.duplicated += sum(position not in answer.ticks for position, _ in self.by_key)
         known = {key: one for key, one in self.by_key.items() if key[0] in answer.ticks}
-        board = MarketBoard(rules.trade_groups.count, keep=len(self._snapshots))
+        board = MarketBoard(keep=len(self._snapshots))
         for moment, one in self._snapshots.items():
             board.post(moment // 1000, _block(one).tobytes(), ())
         for version in {one["model_version"] for one in known.values()}:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from state import codec, records
 from state.features import complete
 from state.intake import Intake
+from state.market_board import NO_MARKET
 from state.market_state import group_of
 from state.rules import TradingCalendar
 from state.symbol_state import SymbolState
@@ -211,5 +212,5 @@ def golden_scores(
     """
     parts: list[bytes] = []
     for (features, group), moment in zip(own, market_times, strict=True):
-        parts += (features, board.nothing if moment is None else board.columns(moment // 1000, group))
+        parts += (features, NO_MARKET if moment is None else board.columns(moment // 1000, group))
     return scorer.score(complete(b"".join(parts), len(own)))

@@ -9,6 +9,8 @@ from state.window import PRICE_UNITS
 INTERVALS = {"1m": 60_000, "5m": 300_000}
 """Bar lengths, ms. Windows begin at whole multiples of their length since the epoch."""
 
+_LENGTHS = tuple(INTERVALS.values())
+
 
 class Bar(NamedTuple):
     """One finished window of one symbol.
@@ -42,28 +44,25 @@ class Bar(NamedTuple):
 class BarBuilder:
     """Collects trades into the windows that are still open; closes a window when the watermark passes its end."""
 
-    __slots__ = ("_next_due", "_open")
+    __slots__ = ("_latest", "_next_due", "_open")
 
     def __init__(self) -> None:
         # (length, window start) -> [open time, open, high, low, close time, close, volume, price x volume,
         # trades, sum of prices, partition, offset]; prices in units of 1/10,000 rupee.
         self._open: dict[tuple[int, int], list[int]] = {}
         self._next_due: int | None = None
+        self._forget_latest()
+
+    def _forget_latest(self) -> None:
+        # Per length: the window of the last trade, which the next one mostly shares: its start, its end, its bar.
+        self._latest: list[tuple[int, int, list[int]]] = [(0, 0, []) for _ in INTERVALS]
 
     def add(self, time: int, price: int, volume: int, partition: int, offset: int) -> None:
         """Puts a trade (times in ms, price in units of 1/10,000 rupee) into its windows."""
-        open_bars = self._open
-        for length in INTERVALS.values():
-            start = time - time % length
-            bar = open_bars.get((length, start))
-            if bar is None:
-                open_bars[length, start] = [
-                    time, price, price, price, time, price, volume, price * volume, 1, price, partition, offset,
-                ]  # fmt: skip
-                due = start + length - 1
-                if self._next_due is None or due < self._next_due:
-                    self._next_due = due
-                continue
+        turnover = price * volume
+        for k, (start, end, bar) in enumerate(self._latest):
+            if not start <= time < end:
+                bar = self._find(k, time, price, partition, offset)  # noqa: PLW2901 - the window that is right
             if time < bar[0]:
                 bar[0] = time
                 bar[1] = price
@@ -77,9 +76,22 @@ class BarBuilder:
                 bar[10] = partition
                 bar[11] = offset
             bar[6] += volume
-            bar[7] += price * volume
+            bar[7] += turnover
             bar[8] += 1
             bar[9] += price
+
+    def _find(self, k: int, time: int, price: int, partition: int, offset: int) -> list[int]:
+        """The open window of one length that holds this moment; opened, without a trade in it, where there is none."""
+        length = _LENGTHS[k]
+        start = time - time % length
+        bar = self._open.get((length, start))
+        if bar is None:
+            bar = self._open[length, start] = [time, price, price, price, time, price, 0, 0, 0, 0, partition, offset]
+            due = start + length - 1
+            if self._next_due is None or due < self._next_due:
+                self._next_due = due
+        self._latest[k] = (start, start + length, bar)
+        return bar
 
     @property
     def next_due(self) -> int | None:
@@ -96,6 +108,7 @@ class BarBuilder:
         if self._next_due is None or watermark < self._next_due:
             return []
         done = sorted((start + length, length) for length, start in self._open if start + length - 1 <= watermark)
+        self._forget_latest()
         bars = [self._finish(length, end - length, self._open.pop((length, end - length))) for end, length in done]
         self._next_due = min((start + length - 1 for length, start in self._open), default=None)
         return bars
@@ -126,6 +139,7 @@ class BarBuilder:
     def load(self, rows: list[list[int]]) -> None:
         """Takes up the rows of :meth:`dump`."""
         self._open = {(row[0], row[1]): list(row[2:]) for row in rows}
+        self._forget_latest()
         self._next_due = min((start + length - 1 for length, start in self._open), default=None)
 
 

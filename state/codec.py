@@ -18,15 +18,12 @@ if TYPE_CHECKING:
 
     from state.symbol_state import SymbolState
 
-VERSION = 1
+VERSION = 2
 
 _SNAPSHOT, _TRADE, _CLOCK = 1, 2, 3
 _HEAD = struct.Struct("<BB")
 _TRADE_FORM = struct.Struct("<BBqdqqBiq")  # version, kind, time, price, volume, trade key, has key, partition, offset
 _CLOCK_FORM = struct.Struct("<BBq")  # version, kind, watermark
-
-COMPACT_AFTER = 128
-"""Journal entries after which a new snapshot is written."""
 
 KEY_BYTES = 8
 

@@ -1,29 +1,187 @@
 """Technical indicators, one value at a time.
 
-All keep one contract, :class:`Indicator`. The definitions, seeding included, are TA-Lib's
-(https://github.com/TA-Lib/ta-lib, `ta_EMA.c`, `ta_RSI.c`, `ta_MACD.c`). Everything here runs per
-trade, hence plain floats in slots and no call that arithmetic can replace.
+The definitions, seeding included, are TA-Lib's (https://github.com/TA-Lib/ta-lib, `ta_EMA.c`, `ta_RSI.c`,
+`ta_MACD.c`). The arithmetic is compiled and works on the words of a memory that holds many of them; the classes, of
+one contract (:class:`Indicator`), give each indicator a memory of its own.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from math import isnan, nan
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from state.compiled import compiled
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
 
 _NO_MOVE = 1e-14
 """TA-Lib's `TA_EPSILON`: gains and losses that add up to less are taken for no move at all."""
 
+EMA_WORDS = 3
+"""Words of an EMA: its value, how many values are missing for the seed, the seed's sum."""
+
+RSI_WORDS = 5
+"""Words of an RSI: its value, the series' last value, average gain and loss (sums before the seed), values missing."""
+
+MACD_WORDS = 4 + 3 * EMA_WORDS
+"""Words of a MACD: its three lines, how many values the fast average has skipped, and the three averages' words."""
+
+_FAST, _SLOW, _SIGNAL = 4, 4 + EMA_WORDS, 4 + 2 * EMA_WORDS
+
+
+@compiled
+def ema_reset(words: Floats, at: int, period: int) -> None:
+    """Forgets all values of the EMA whose words begin at a place."""
+    words[at] = nan
+    words[at + 1] = period
+    words[at + 2] = 0.0
+
+
+@compiled
+def ema_update(words: Floats, at: int, period: int, value: float) -> None:
+    """Takes the next value of the series into an EMA."""
+    missing = words[at + 1]
+    if missing > 0.0:
+        words[at + 1] = missing - 1.0
+        words[at + 2] += value
+        if missing == 1.0:
+            words[at] = words[at + 2] / period
+    else:
+        words[at] += (value - words[at]) * (2.0 / (period + 1))
+
+
+@compiled
+def ema_peek(words: Floats, at: int, period: int, value: float) -> float:
+    """The average with one more value."""
+    missing = words[at + 1]
+    if missing > 1.0:
+        return nan
+    if missing > 0.0:
+        return float((words[at + 2] + value) / period)
+    return float(words[at] + (value - words[at]) * (2.0 / (period + 1)))
+
+
+@compiled
+def _strength(gain: float, loss: float) -> float:
+    total = gain + loss
+    return 100.0 * (gain / total) if total >= _NO_MOVE else 0.0
+
+
+@compiled
+def rsi_reset(words: Floats, at: int, period: int) -> None:
+    """Forgets all values of the RSI whose words begin at a place."""
+    words[at] = words[at + 1] = nan
+    words[at + 2] = words[at + 3] = 0.0
+    words[at + 4] = period + 1
+
+
+@compiled
+def rsi_update(words: Floats, at: int, period: int, value: float) -> None:
+    """Takes the next value of the series into an RSI."""
+    change = value - words[at + 1]
+    words[at + 1] = value
+    missing = words[at + 4]
+    if missing == 0.0:
+        # Wilder's smoothing: the average moves by 1 / period towards the newest change.
+        gain, loss = words[at + 2] * (period - 1), words[at + 3] * (period - 1)
+        if change > 0.0:
+            gain += change
+        else:
+            loss -= change
+        words[at + 2], words[at + 3] = gain / period, loss / period
+        words[at] = _strength(words[at + 2], words[at + 3])
+        return
+    words[at + 4] = missing - 1.0
+    if missing > period:  # the very first value has no change
+        return
+    if change > 0.0:
+        words[at + 2] += change
+    else:
+        words[at + 3] -= change
+    if missing == 1.0:
+        words[at + 2] /= period
+        words[at + 3] /= period
+        words[at] = _strength(words[at + 2], words[at + 3])
+
+
+@compiled
+def rsi_peek(words: Floats, at: int, period: int, value: float) -> float:
+    """The index with one more value."""
+    missing = words[at + 4]
+    if missing > 1.0:
+        return nan
+    change = value - words[at + 1]
+    # Gain and loss are still sums before the seed; their ratio is that of the averages.
+    decay = 1 if missing > 0.0 else period - 1
+    gain, loss = words[at + 2] * decay, words[at + 3] * decay
+    if change > 0.0:
+        gain += change
+    else:
+        loss -= change
+    return _strength(gain / period, loss / period)
+
+
+@compiled
+def macd_reset(words: Floats, at: int, fast: int, slow: int, signal: int) -> None:
+    """Forgets all values of the MACD whose words begin at a place."""
+    words[at] = words[at + 1] = words[at + 2] = nan
+    words[at + 3] = 0.0
+    ema_reset(words, at + _FAST, fast)
+    ema_reset(words, at + _SLOW, slow)
+    ema_reset(words, at + _SIGNAL, signal)
+
+
+@compiled
+def macd_update(words: Floats, at: int, fast: int, slow: int, signal: int, value: float) -> None:
+    """Takes the next value of the series into a MACD."""
+    ema_update(words, at + _SLOW, slow, value)
+    if words[at + 3] < slow - fast:
+        words[at + 3] += 1.0
+        return
+    ema_update(words, at + _FAST, fast, value)
+    macd = words[at + _FAST] - words[at + _SLOW]
+    if isnan(macd):
+        return
+    ema_update(words, at + _SIGNAL, signal, macd)
+    line = words[at + _SIGNAL]
+    if isnan(line):
+        return
+    words[at], words[at + 1], words[at + 2] = macd, line, macd - line
+
+
+@compiled
+def macd_peek(words: Floats, at: int, fast: int, slow: int, signal: int, value: float) -> tuple[float, float, float]:
+    """All three lines with one more value: MACD, signal, histogram."""
+    macd = ema_peek(words, at + _FAST, fast, value) - ema_peek(words, at + _SLOW, slow, value)
+    line = ema_peek(words, at + _SIGNAL, signal, macd)
+    if isnan(line):
+        return nan, nan, nan
+    return macd, line, macd - line
+
 
 class Indicator(ABC):
-    """What every indicator offers."""
+    """What every indicator offers.
 
-    __slots__ = ()
+    Args:
+        words: Length of its memory.
+    """
+
+    __slots__ = ("_words",)
+
+    def __init__(self, words: int) -> None:
+        self._words = np.zeros(words)
+        self.reset()
 
     @property
-    @abstractmethod
     def value(self) -> float:
         """The indicator's value; NaN until enough values have come."""
+        return float(self._words[0])
 
     @property
     def initialized(self) -> bool:
@@ -42,13 +200,13 @@ class Indicator(ABC):
     def reset(self) -> None:
         """Forgets all values."""
 
-    @abstractmethod
     def state(self) -> tuple[float, ...]:
         """All it remembers, as numbers of a fixed count, for :meth:`restore`."""
+        return tuple(self._words.tolist())
 
-    @abstractmethod
     def restore(self, state: tuple[float, ...]) -> None:
         """Takes up where an indicator with the same parameters stood when it gave this :meth:`state`."""
+        self._words[:] = state
 
 
 class Ema(Indicator):
@@ -58,51 +216,25 @@ class Ema(Indicator):
         period: Number of values, at least 1.
     """
 
-    __slots__ = ("_missing", "_period", "_sum", "_weight", "value")
-
-    value: float
-    _missing: int
-    _sum: float
+    __slots__ = ("_period",)
 
     def __init__(self, period: int) -> None:
         if period < 1:
             raise ValueError(f"an EMA needs a period of at least 1, not {period}")
         self._period = period
-        self._weight = 2.0 / (period + 1)
-        self.reset()
+        super().__init__(EMA_WORDS)
 
     def update(self, value: float) -> None:
         """Takes the next value."""
-        if self._missing:
-            self._missing -= 1
-            self._sum += value
-            if not self._missing:
-                self.value = self._sum / self._period
-        else:
-            self.value += (value - self.value) * self._weight
+        ema_update(self._words, 0, self._period, value)
 
     def peek(self, value: float) -> float:
         """The average with one more value."""
-        if self._missing > 1:
-            return nan
-        if self._missing:
-            return (self._sum + value) / self._period
-        return self.value + (value - self.value) * self._weight
+        return ema_peek(self._words, 0, self._period, value)
 
     def reset(self) -> None:
         """Forgets all values."""
-        self.value = nan
-        self._missing = self._period
-        self._sum = 0.0
-
-    def state(self) -> tuple[float, ...]:
-        """Value, how many values are missing for the seed, and the seed's sum."""
-        return self.value, float(self._missing), self._sum
-
-    def restore(self, state: tuple[float, ...]) -> None:
-        """Takes up a state."""
-        self.value, missing, self._sum = state
-        self._missing = int(missing)
+        ema_reset(self._words, 0, self._period)
 
 
 class Rsi(Indicator):
@@ -114,85 +246,25 @@ class Rsi(Indicator):
         period: Number of changes that are smoothed, at least 2.
     """
 
-    __slots__ = ("_gain", "_last", "_loss", "_missing", "_period", "value")
-
-    value: float
-    _last: float
-    _gain: float
-    _loss: float
-    _missing: int
+    __slots__ = ("_period",)
 
     def __init__(self, period: int = 14) -> None:
         if period < 2:  # noqa: PLR2004 - TA-Lib's own lower limit
             raise ValueError(f"an RSI needs a period of at least 2, not {period}")
         self._period = period
-        self.reset()
+        super().__init__(RSI_WORDS)
 
     def update(self, value: float) -> None:
         """Takes the next value."""
-        change = value - self._last
-        self._last = value
-        missing = self._missing
-        period = self._period
-        if not missing:
-            # Wilder's smoothing: the average moves by 1 / period towards the newest change.
-            if change > 0.0:
-                self._gain = gain = (self._gain * (period - 1) + change) / period
-                self._loss = loss = self._loss * (period - 1) / period
-            else:
-                self._gain = gain = self._gain * (period - 1) / period
-                self._loss = loss = (self._loss * (period - 1) - change) / period
-            self.value = _strength(gain, loss)
-            return
-        self._missing = missing - 1
-        if missing > period:  # the very first value has no change
-            return
-        if change > 0.0:
-            self._gain += change
-        else:
-            self._loss -= change
-        if missing == 1:
-            self._gain /= period
-            self._loss /= period
-            self.value = _strength(self._gain, self._loss)
+        rsi_update(self._words, 0, self._period, value)
 
     def peek(self, value: float) -> float:
         """The index with one more value."""
-        missing = self._missing
-        if missing > 1:
-            return nan
-        change = value - self._last
-        # Gain and loss are still sums before the seed; their ratio is that of the averages.
-        decay = 1 if missing else self._period - 1
-        gain = self._gain * decay
-        loss = self._loss * decay
-        if change > 0.0:
-            gain += change
-        else:
-            loss -= change
-        return _strength(gain / self._period, loss / self._period)
+        return rsi_peek(self._words, 0, self._period, value)
 
     def reset(self) -> None:
         """Forgets all values."""
-        self.value = nan
-        self._last = nan
-        self._gain = 0.0
-        self._loss = 0.0
-        self._missing = self._period + 1
-
-    def state(self) -> tuple[float, ...]:
-        """Value, last value of the series, average gain and loss (sums before the seed), values missing."""
-        return self.value, self._last, self._gain, self._loss, float(self._missing)
-
-    def restore(self, state: tuple[float, ...]) -> None:
-        """Takes up a state."""
-        self.value, self._last, self._gain, self._loss, missing = state
-        self._missing = int(missing)
-
-
-def _strength(gain: float, loss: float) -> float:
-    total = gain + loss
-    return 100.0 * (gain / total) if total >= _NO_MOVE else 0.0
+        rsi_reset(self._words, 0, self._period)
 
 
 class MacdLines(NamedTuple):
@@ -201,9 +273,6 @@ class MacdLines(NamedTuple):
     macd: float
     signal: float
     histogram: float
-
-
-_NO_LINES = MacdLines(nan, nan, nan)
 
 
 class Macd(Indicator):
@@ -216,45 +285,29 @@ class Macd(Indicator):
         fast: Period of the fast average, at least 1.
         slow: Period of the slow average, above `fast`.
         signal: Period of the signal line, at least 1.
-
-    Attributes:
-        signal: The signal line; NaN until initialised.
-        histogram: MACD - signal; NaN until initialised.
     """
 
-    __slots__ = ("_fast", "_signal", "_skip", "_skipped", "_slow", "histogram", "signal", "value")
-
-    value: float
-    signal: float
-    histogram: float
-    _skipped: int
+    __slots__ = ("_periods",)
 
     def __init__(self, fast: int = 12, slow: int = 26, signal: int = 9) -> None:
         if fast >= slow:
             raise ValueError(f"a MACD's fast period must be below its slow one, not {fast} and {slow}")
-        self._fast = Ema(fast)
-        self._slow = Ema(slow)
-        self._signal = Ema(signal)
-        self._skip = slow - fast
-        self.reset()
+        self._periods = (fast, slow, signal)
+        super().__init__(MACD_WORDS)
+
+    @property
+    def signal(self) -> float:
+        """The signal line; NaN until initialised."""
+        return float(self._words[1])
+
+    @property
+    def histogram(self) -> float:
+        """MACD - signal; NaN until initialised."""
+        return float(self._words[2])
 
     def update(self, value: float) -> None:
         """Takes the next value."""
-        self._slow.update(value)
-        if self._skipped < self._skip:
-            self._skipped += 1
-            return
-        self._fast.update(value)
-        macd = self._fast.value - self._slow.value
-        if isnan(macd):
-            return
-        self._signal.update(macd)
-        signal = self._signal.value
-        if isnan(signal):
-            return
-        self.value = macd
-        self.signal = signal
-        self.histogram = macd - signal
+        macd_update(self._words, 0, *self._periods, value)
 
     def peek(self, value: float) -> float:
         """The MACD line with one more value."""
@@ -262,36 +315,8 @@ class Macd(Indicator):
 
     def peek_lines(self, value: float) -> MacdLines:
         """All three lines with one more value."""
-        macd = self._fast.peek(value) - self._slow.peek(value)
-        signal = self._signal.peek(macd)
-        if isnan(signal):
-            return _NO_LINES
-        return MacdLines(macd, signal, macd - signal)
+        return MacdLines(*macd_peek(self._words, 0, *self._periods, value))
 
     def reset(self) -> None:
         """Forgets all values."""
-        self.value = self.signal = self.histogram = nan
-        self._skipped = 0
-        self._fast.reset()
-        self._slow.reset()
-        self._signal.reset()
-
-    def state(self) -> tuple[float, ...]:
-        """The three lines, how many values the fast average has skipped, and the three averages' states."""
-        return (
-            self.value,
-            self.signal,
-            self.histogram,
-            float(self._skipped),
-            *self._fast.state(),
-            *self._slow.state(),
-            *self._signal.state(),
-        )
-
-    def restore(self, state: tuple[float, ...]) -> None:
-        """Takes up a state."""
-        self.value, self.signal, self.histogram, skipped = state[:4]
-        self._skipped = int(skipped)
-        self._fast.restore(state[4:7])
-        self._slow.restore(state[7:10])
-        self._signal.restore(state[10:])
+        macd_reset(self._words, 0, *self._periods)

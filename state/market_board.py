@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import orjson
 
-from state.market_state import block_length, market_columns
+from state.codec import StateVersionError
+from state.features import MARKET_COUNT
+from state.market_state import columns_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -19,6 +21,9 @@ KEEP_S = 2048
 """So many of the newest snapshots are kept: those of every tick that still waits for its outcome. Beyond that minute
 it takes in the bound of the disorder, and how far the market may be read ahead of the ticks (source alignment)."""
 
+NO_MARKET = np.full(MARKET_COUNT, np.nan, np.float32).tobytes()
+"""The market's features of a tick that has no snapshot."""
+
 _HEAD = struct.Struct("<BqH")
 _VERSION = 1
 
@@ -27,24 +32,14 @@ class MarketBoard:
     """Snapshots by their second; they come in order.
 
     Args:
-        group_count: Contract groups of the market.
         keep: So many of the newest snapshots are kept.
     """
 
-    def __init__(self, group_count: int, keep: int = KEEP_S) -> None:
-        self._group_count = group_count
+    def __init__(self, keep: int = KEEP_S) -> None:
         self._keep = keep
-        length = block_length(group_count)
-        places = np.arange(length, dtype=np.float32)[np.newaxis].repeat(group_count + 1, axis=0)
-        columns = market_columns(places, np.arange(-1, group_count, dtype=np.intp), group_count)
-        # Behind each block stands one unknown number, for groups that are none.
-        self._places = np.where(np.isnan(columns), length, columns).astype(np.intp)
-        self._unknown = np.full(1, np.nan, np.float32)
-        self.nothing = np.full(self._places.shape[1], np.nan, np.float32).tobytes()
-        """The market's features of a tick that has no snapshot."""
         self._blocks: dict[int, NDArray[np.float32]] = {}
-        self._columns: dict[tuple[int, int], bytes] = {}
         self._versions: dict[int, tuple[str, ...]] = {}
+        self._columns: dict[tuple[int, int], bytes] = {}
         self.newest = 0
         """Second of the newest snapshot."""
 
@@ -64,7 +59,7 @@ class MarketBoard:
         return _HEAD.pack(_VERSION, second, len(names)) + names + block
 
     def _put(self, second: int, block: bytes, versions: tuple[str, ...]) -> None:
-        self._blocks[second] = np.concatenate((np.frombuffer(block, np.float32), self._unknown))
+        self._blocks[second] = np.frombuffer(block, np.float32)
         self._versions[second] = versions
         self.newest = max(self.newest, second)
         self._columns.clear()
@@ -76,13 +71,16 @@ class MarketBoard:
         """Takes up what :meth:`post` gave, in any order.
 
         Raises:
-            ValueError: If a snapshot is of another form.
+            StateVersionError: If a snapshot is of another form.
         """
         known = []
         for data in snapshots:
             version, second, length = _HEAD.unpack_from(data)
             if version != _VERSION:
-                raise ValueError(f"a market snapshot in the state has form {version}, this tickcast reads {_VERSION}")
+                raise StateVersionError(
+                    f"a market snapshot in the state has form {version}, this tickcast reads form {_VERSION}: start it "
+                    "from a savepoint of its own version, or upgrade through the versions between"
+                )
             body = data[_HEAD.size :]
             known.append((second, body[length:], tuple(orjson.loads(body[:length]))))
         for second, block, versions in sorted(known):
@@ -93,8 +91,7 @@ class MarketBoard:
         key = (second, group)
         found = self._columns.get(key)
         if found is None:
-            place = group + 1 if 0 <= group < self._group_count else 0
-            found = self._columns[key] = self._blocks[second][self._places[place]].tobytes()
+            found = self._columns[key] = columns_of(self._blocks[second], group)
         return found
 
     def versions(self, second: int) -> tuple[str, ...]:

@@ -6,15 +6,14 @@ it up. A prediction is made with the snapshot of a few seconds before its trade.
 
 from __future__ import annotations
 
-import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgpack
 import numpy as np
 
-from state.features import MARKET_SPANS_S
+from state.features import COMMON_FEATURES, GROUP_FEATURES, MARKET_SPANS_S
 from state.market_alerts import MarketAlert, MarketAlerts
 
 if TYPE_CHECKING:
@@ -23,9 +22,9 @@ if TYPE_CHECKING:
     from state.rules import MarketRules, TradingCalendar, TradingDay
 
 _RING = max(MARKET_SPANS_S) + 1
-_CLIP = 0.003
-_PER_SPAN = ("breadth", "equal_return", "clipped_return", "turnover_return")
-_TOTALS = ("market_trades_60s", "market_turnover_60s", "index_return")
+_COMMON, _PER_GROUP = len(COMMON_FEATURES), len(GROUP_FEATURES)
+_UNKNOWN_GROUP = np.full(_PER_GROUP, np.nan, np.float32)
+_SHOWN = tuple(MARKET_SPANS_S.index(span) for span in (60, 120, 300))
 
 
 class SymbolSecond(NamedTuple):
@@ -46,7 +45,7 @@ class SymbolSecond(NamedTuple):
     group: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class MarketSnapshot:
     """The market at the end of one second.
 
@@ -57,7 +56,7 @@ class MarketSnapshot:
         returns: Turnover-weighted returns over 1, 2 and 5 minutes, ratios.
         index_return: The index, or the turnover-weighted proxy, against its reference; a ratio.
         index_is_proxy: Whether the feed carried no index.
-        block: float32 vector of :func:`block_length`: the numbers the model sees, group breadths of all groups.
+        block: float32 vector of :func:`block_length`: the numbers the model sees, those of all groups.
     """
 
     second: int
@@ -69,11 +68,26 @@ class MarketSnapshot:
     index_return: float
     index_is_proxy: bool
     block: NDArray[np.float32]
+    _columns: dict[int, bytes] = field(default_factory=dict, repr=False, compare=False)
+
+    def columns(self, group: int) -> bytes:
+        """The market features, float32, for a symbol of a contract group; -1: unknown."""
+        known = self._columns.get(group)
+        if known is None:
+            known = self._columns[group] = columns_of(self.block, group)
+        return known
 
 
 def block_length(group_count: int) -> int:
-    """Length of a snapshot's block: per span four numbers and each group's breadth, then three totals."""
-    return len(MARKET_SPANS_S) * (len(_PER_SPAN) + group_count) + len(_TOTALS)
+    """Length of a snapshot's block: the features common to all, then each group's."""
+    return _COMMON + _PER_GROUP * group_count
+
+
+def columns_of(block: NDArray[np.float32], group: int) -> bytes:
+    """The market features, float32, that a block has for a symbol of a contract group; -1: unknown."""
+    start = _COMMON + group * _PER_GROUP
+    own = block[start : start + _PER_GROUP] if group >= 0 and start < len(block) else _UNKNOWN_GROUP
+    return block[:_COMMON].tobytes() + own.tobytes()
 
 
 def market_columns(blocks: NDArray[np.float32], groups: NDArray[np.intp], group_count: int) -> NDArray[np.float32]:
@@ -87,17 +101,10 @@ def market_columns(blocks: NDArray[np.float32], groups: NDArray[np.intp], group_
     Returns:
         (n, MARKET_COUNT) in the order of `MARKET_FEATURES`.
     """
-    width = len(_PER_SPAN) + group_count
     known = (groups >= 0) & (groups < group_count)
-    rows = np.arange(len(blocks))
-    columns: list[NDArray[np.float32]] = []
-    for k in range(len(MARKET_SPANS_S)):
-        start = k * width
-        columns.extend(blocks[:, start + i] for i in range(len(_PER_SPAN)))
-        breadth = blocks[rows, start + len(_PER_SPAN) + np.where(known, groups, 0)]
-        columns.append(np.where(known, breadth, np.float32(np.nan)))
-    columns.extend(blocks[:, len(MARKET_SPANS_S) * width + i] for i in range(len(_TOTALS)))
-    return np.column_stack(columns).astype(np.float32, copy=False)
+    by_group = blocks[:, _COMMON:].reshape(len(blocks), group_count, _PER_GROUP)
+    own = by_group[np.arange(len(blocks)), np.where(known, groups, 0)]
+    return np.hstack((blocks[:, :_COMMON], np.where(known[:, np.newaxis], own, np.float32(np.nan))))
 
 
 class MarketState:
@@ -109,9 +116,13 @@ class MarketState:
     """
 
     def __init__(self, rules: MarketRules, calendar: TradingCalendar) -> None:
+        from state import market_kernel  # noqa: PLC0415 - it brings the compiler, which who only looks can do without
+
+        self._kernel = market_kernel
         self._rules = rules
         self._calendar = calendar
         self._groups = rules.trade_groups.count
+        self._totals = np.zeros(market_kernel.TOTALS)
         self._alerts = MarketAlerts(rules)
         self._columns: dict[str, int] = {}
         self._closes: dict[str, float] = {}
@@ -128,7 +139,8 @@ class MarketState:
         self._trades = np.zeros(_RING, np.int64)
         self._last_trade = np.full(capacity, -1, np.int64)
         self._references = np.full(capacity, np.nan)
-        self._group_of = np.full(capacity, -1, np.intp)
+        self._group_of = np.full(capacity, -1, np.int64)
+        self._signs = np.zeros(capacity, np.int64)
 
     def _start_day(self) -> None:
         """Forgets the day but keeps each symbol's last price as the reference of the next."""
@@ -180,6 +192,9 @@ class MarketState:
             if column is None:
                 column = self._add_symbol(row)
                 prices, turnovers = self._prices[now], self._turnovers[now]
+            move = row.price - prices[column]
+            if move:  # not for a new symbol either: its move is NaN
+                self._signs[column] = 1 if move > 0 else -1 if move < 0 else 0
             prices[column] = row.price
             turnovers[column] += row.turnover
             self._last_trade[column] = self.second
@@ -197,71 +212,39 @@ class MarketState:
             self._last_trade = np.pad(self._last_trade, (0, column), constant_values=-1)
             self._references = np.pad(self._references, (0, column), constant_values=np.nan)
             self._group_of = np.pad(self._group_of, (0, column), constant_values=-1)
+            self._signs = np.pad(self._signs, (0, column))
         self._columns[row.symbol] = column
         self._references[column] = self._closes.get(row.symbol, row.price)
         return column
 
     def snapshot(self) -> MarketSnapshot:
         """Sums up the second that is being collected."""
-        count = len(self._columns)
+        kernel = self._kernel
         second = self.second
-        now = second % _RING
-        prices, turnovers = self._prices[now, :count], self._turnovers[now, :count]
-        groups = self._group_of[:count]
-        block: list[float] = []
-        weighted: list[float] = []
-        advancing = declining = 0
-        for span in MARKET_SPANS_S:
-            then = (second - span) % _RING
-            traded = self._last_trade[:count] > second - span
-            moves = prices / self._prices[then, :count] - 1.0
-            traded &= moves == moves  # noqa: PLR0124 - a symbol new within the span has no return
-            moves = np.where(traded, moves, 0.0)
-            signs = np.sign(moves)
-            number = int(traded.sum())
-            weights = np.where(traded, turnovers - self._turnovers[then, :count], 0.0)
-            total = float(weights.sum())
-            if span == MARKET_SPANS_S[0]:
-                advancing, declining = int((signs > 0).sum()), int((signs < 0).sum())
-            weighted.append(float((weights * moves).sum()) / total if total > 0.0 else 0.0)
-            per_symbol = number or 1
-            block += [
-                float(signs.sum()) / per_symbol,
-                float(moves.sum()) / per_symbol,
-                float(np.clip(moves, -_CLIP, _CLIP).sum()) / per_symbol,
-                weighted[-1],
-            ]
-            members = traded & (groups >= 0) & (groups < self._groups)
-            by_group = np.bincount(groups[members], minlength=self._groups)
-            sums = np.bincount(groups[members], weights=signs[members], minlength=self._groups)
-            block += (sums / np.maximum(by_group, 1)).tolist()
-        minute_ago = (second - MARKET_SPANS_S[0]) % _RING
-        trades = int(self._trades[now] - self._trades[minute_ago])
-        turnover = float((turnovers - self._turnovers[minute_ago, :count]).sum())
-        index_return = self._index_return(prices, turnovers, count)
-        block += [float(np.log1p(trades)), float(np.log1p(max(turnover, 0.0))), index_return]
+        index, index_return = self._rules.symbols.index, np.nan
         is_proxy = self._index_price != self._index_price
+        if not is_proxy and index is not None:
+            index_return = self._index_price / self._closes[index] - 1.0
+        block = np.empty(block_length(self._groups), np.float32)
+        totals = self._totals
+        kernel.sum_up(
+            self._prices, self._turnovers, self._trades, self._last_trade, self._references, self._group_of,
+            self._signs, second, len(self._columns), index_return, block, totals,
+        )  # fmt: skip
+        advancing, declining, trades, turnover, index_return, *returns = totals.tolist()
         self._alerts.index(second, index_return, self._day, is_proxy=is_proxy)
+        one, two, five = (returns[k] for k in _SHOWN)
         return MarketSnapshot(
-            second=second,
-            advancing=advancing,
-            declining=declining,
-            trades=trades,
-            turnover=turnover,
-            returns=(weighted[0], weighted[1], weighted[2]),
-            index_return=index_return,
-            index_is_proxy=is_proxy,
-            block=np.array(block, np.float32),
+            second,
+            int(advancing),
+            int(declining),
+            int(trades),
+            turnover,
+            (one, two, five),
+            index_return,
+            is_proxy,
+            block,
         )
-
-    def _index_return(self, prices: NDArray[np.float64], turnovers: NDArray[np.float64], count: int) -> float:
-        index = self._rules.symbols.index
-        if self._index_price == self._index_price and index is not None:
-            return self._index_price / self._closes[index] - 1.0
-        total = float(turnovers.sum())
-        if total <= 0.0:
-            return 0.0
-        return float((turnovers * (prices / self._references[:count] - 1.0)).sum()) / total
 
     def silence(self, second: int) -> None:
         """Takes in that the market has been silent up to this second although no trade says so."""
@@ -272,7 +255,7 @@ class MarketState:
         return self._alerts.take()
 
     def dump(self) -> bytes:
-        """All it remembers, compressed, for the state codec."""
+        """All it remembers, for the state codec."""
         count = len(self._columns)
         body = [
             self.second,
@@ -281,37 +264,54 @@ class MarketState:
             self._closes,
             float(self._index_price),
             self._alerts.dump(),
+            [_changes(self._prices[:, :count]), _changes(self._turnovers[:, :count])],
             [
-                np.ascontiguousarray(array).tobytes()
+                array.tobytes()
                 for array in (
-                    self._prices[:, :count],
-                    self._turnovers[:, :count],
                     self._trades,
                     self._last_trade[:count],
                     self._references[:count],
-                    self._group_of[:count].astype(np.int64),
+                    self._group_of[:count],
+                    self._signs[:count],
                 )
             ],
         ]
-        return zlib.compress(msgpack.packb(body), 1)
+        return bytes(msgpack.packb(body))
 
     def load(self, data: bytes) -> None:
         """Takes up what :meth:`dump` gave."""
-        self.second, day_start, symbols, self._closes, self._index_price, alerts, arrays = msgpack.unpackb(
-            zlib.decompress(data), strict_map_key=False
+        self.second, day_start, symbols, self._closes, self._index_price, alerts, rings, arrays = msgpack.unpackb(
+            data, strict_map_key=False
         )
         self._day = self._calendar.day_of(day_start) if day_start >= 0 else None
         self._columns = {symbol: column for column, symbol in enumerate(symbols)}
         self._alerts.load(alerts)
         count = len(symbols)
         self._resize(max(512, count))
-        prices, turnovers, trades, last_trade, references, groups = arrays
-        self._prices[:, :count] = np.frombuffer(prices).reshape(_RING, count)
-        self._turnovers[:, :count] = np.frombuffer(turnovers).reshape(_RING, count)
+        self._prices[:, :count], self._turnovers[:, :count] = (_from_changes(ring, count) for ring in rings)
+        trades, last_trade, references, groups, signs = arrays
         self._trades = np.frombuffer(trades, np.int64).copy()
         self._last_trade[:count] = np.frombuffer(last_trade, np.int64)
         self._references[:count] = np.frombuffer(references)
         self._group_of[:count] = np.frombuffer(groups, np.int64)
+        self._signs[:count] = np.frombuffer(signs, np.int64)
+
+
+def _changes(ring: NDArray[np.float64]) -> list[bytes]:
+    """A ring of seconds as what differs, bit by bit, from the second before: the places and the bits."""
+    bits = np.ascontiguousarray(ring).view(np.uint64)
+    changed = bits.copy()
+    changed[1:] ^= bits[:-1]
+    flat = changed.ravel()
+    places = np.flatnonzero(flat)
+    return [places.astype(np.uint32).tobytes(), flat[places].tobytes()]
+
+
+def _from_changes(changes: list[bytes], count: int) -> NDArray[np.float64]:
+    places, bits = changes
+    flat = np.zeros(_RING * count, np.uint64)
+    flat[np.frombuffer(places, np.uint32)] = np.frombuffer(bits, np.uint64)
+    return np.bitwise_xor.accumulate(flat.reshape(_RING, count), axis=0).view(np.float64)
 
 
 def parse_second(text: str, group_slice: slice) -> list[SymbolSecond]:

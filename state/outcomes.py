@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right, insort
+from bisect import bisect_right
 from typing import NamedTuple
 
 from state.window import PRICE_UNITS
@@ -32,13 +32,13 @@ class Realised(NamedTuple):
 
 
 class OutcomeBook:
-    """Predictions that wait for their minute to pass, and the price path they wait on."""
+    """Predictions that wait for their minute to pass; they are the price path that they wait on, too."""
 
-    __slots__ = ("_path", "_waiting")
+    __slots__ = ("_last_time", "_waiting")
 
     def __init__(self) -> None:
-        self._waiting: list[tuple[int, int, int, int]] = []  # event time, partition, offset, price; by time
-        self._path: list[tuple[int, int]] = []  # event time, price; by time, then arrival
+        self._waiting: list[tuple[int, int, int, int]] = []  # event time, price, partition, offset; by time, arrival
+        self._last_time = 0
 
     def add(self, time: int, price: int, partition: int, offset: int) -> None:
         """Takes in a trade, both as a prediction to be judged and as a step of the path.
@@ -49,14 +49,12 @@ class OutcomeBook:
             partition: Kafka partition of the tick.
             offset: Its offset.
         """
-        waiting = (time, partition, offset, price)
-        path = self._path
-        if path and time < path[-1][0]:
-            insort(self._waiting, waiting)
-            path.insert(bisect_right(path, time, key=_time_of), (time, price))
+        if time >= self._last_time:
+            self._waiting.append((time, price, partition, offset))
+            self._last_time = time
         else:
-            self._waiting.append(waiting)
-            path.append((time, price))
+            at = bisect_right(self._waiting, time, key=_time_of)
+            self._waiting.insert(at, (time, price, partition, offset))
 
     @property
     def next_due(self) -> int | None:
@@ -71,19 +69,20 @@ class OutcomeBook:
     @property
     def positions(self) -> set[tuple[int, int]]:
         """Partition and offset of each prediction that waits."""
-        return {(partition, offset) for _, partition, offset, _ in self._waiting}
+        return {(partition, offset) for _, _, partition, offset in self._waiting}
 
     def settle(self, watermark: int) -> list[Realised]:
         """Judges every prediction whose minute has passed at this watermark, oldest first."""
-        waiting, path = self._waiting, self._path
-        settled = 0
-        outcomes = []
-        for time, partition, offset, price in waiting:
+        waiting = self._waiting
+        outcomes: list[Realised] = []
+        last = 0
+        for time, price, partition, offset in waiting:
             due = time + HORIZON_MS
             if due > watermark:
                 break
-            settled += 1
-            last_time, last_price = path[bisect_right(path, due, key=_time_of) - 1]
+            while last + 1 < len(waiting) and waiting[last + 1][0] <= due:
+                last += 1
+            last_time, last_price, _, _ = waiting[last]
             if last_time == time:
                 last_price = price
             move = last_price - price
@@ -98,21 +97,19 @@ class OutcomeBook:
                     direction="up" if move > 0 else "down" if move < 0 else "flat",
                 )
             )
-        if settled:
-            del waiting[:settled]
-            del path[: bisect_right(path, waiting[0][0] - 1, key=_time_of) if waiting else len(path)]
+        if outcomes:
+            del waiting[: len(outcomes)]
         return outcomes
 
-    def dump(self) -> list[list[tuple[int, ...]]]:
+    def dump(self) -> list[tuple[int, int, int, int]]:
         """All it remembers, for the state codec."""
-        return [list(self._waiting), list(self._path)]
+        return self._waiting
 
-    def load(self, rows: list[list[tuple[int, int, int, int]]]) -> None:
+    def load(self, rows: list[tuple[int, int, int, int]]) -> None:
         """Takes up the rows of :meth:`dump`."""
-        waiting, path = rows
-        self._waiting = [(row[0], row[1], row[2], row[3]) for row in waiting]
-        self._path = [(row[0], row[1]) for row in path]
+        self._waiting = [(row[0], row[1], row[2], row[3]) for row in rows]
+        self._last_time = self._waiting[-1][0] if rows else 0
 
 
-def _time_of(step: tuple[int, int]) -> int:
+def _time_of(step: tuple[int, int, int, int]) -> int:
     return step[0]

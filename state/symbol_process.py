@@ -16,7 +16,7 @@ from pyflink.datastream.state import ListStateDescriptor, MapStateDescriptor
 from state import codec, records
 from state.intake import Intake
 from state.journal import Memory
-from state.market_board import KEEP_S, MarketBoard
+from state.market_board import KEEP_S, NO_MARKET, MarketBoard
 from state.market_state import group_of
 from state.requests import Request, Subject, outcomes_blocks, predictions_block
 from state.rules import TradingCalendar
@@ -205,7 +205,7 @@ class SymbolProcess(KeyedBroadcastProcessFunction):  # type: ignore[misc]
             request.columns = board.columns(request.second, request.group)
             request.market_time = request.second * 1000
         else:
-            request.columns = board.nothing
+            request.columns = NO_MARKET
         request.versions = board.versions(request.second) or (self._version,)
         return request
 
@@ -268,7 +268,7 @@ class SymbolProcess(KeyedBroadcastProcessFunction):  # type: ignore[misc]
         return memory
 
     def _read_board(self, ctx: Any) -> MarketBoard:
-        board = MarketBoard(self._rules.trade_groups.count)
+        board = MarketBoard()
         board.load(value for _, value in ctx.get_broadcast_state(SNAPSHOTS).items())
         self._board = board
         return board

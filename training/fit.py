@@ -32,14 +32,25 @@ class FitSettings:
         max_depth: Deepest tree.
         learning_rate: Shrinkage of each round.
         min_child_weight: Least sum of second derivatives in a leaf; against leaves of a few trades.
+        features_per_tree: Share of the features that a tree may use, drawn anew for each.
+        recent_days: So many days, the newest, give all of their trades to the fit.
+        older_step: Of the days before, one trade in so many: they say less of the days to come, and memory and time
+            go by trades.
+        trades_per_tree: Share of the trades that a tree is grown on, drawn anew for each.
+        bins: Most bins that a feature's values are sorted into.
         seed: Seed of everything random.
         threads: Threads to grow with; the result depends on it in its last digits.
     """
 
-    rounds: int = 60
+    rounds: int = 150
     max_depth: int = 6
     learning_rate: float = 0.1
-    min_child_weight: float = 50.0
+    min_child_weight: float = 30.0
+    features_per_tree: float = 0.5
+    recent_days: int = 24
+    older_step: int = 2
+    trades_per_tree: float = 1.0
+    bins: int = 128
     seed: int = 20240410
     threads: int = 2
 
@@ -53,6 +64,9 @@ class FitSettings:
             "max_depth": self.max_depth,
             "learning_rate": self.learning_rate,
             "min_child_weight": self.min_child_weight,
+            "colsample_bytree": self.features_per_tree,
+            "subsample": self.trades_per_tree,
+            "max_bin": self.bins,
             "seed": self.seed,
             "nthread": self.threads,
         }
@@ -91,9 +105,9 @@ def fit(
         raise ValueError("a fit needs at least one day to grow on and one later day to tune on")
     if max(day.day for day in fit_days) >= min(day.day for day in tuning_days):
         raise ValueError("every tuning day must be later than every day of the fit")
-    scaler = fit_scaler(fit_days)
-    growing = xgboost.QuantileDMatrix(_Days(fit_days, scaler), nthread=settings.threads)
-    tuning = xgboost.QuantileDMatrix(_Days(tuning_days, scaler), ref=growing, nthread=settings.threads)
+    scaler = fit_scaler(fit_days, settings.older_step)
+    growing = _matrix(fit_days, scaler, settings)
+    tuning = _matrix(tuning_days, scaler, settings, like=growing)
     booster = xgboost.train(
         settings.parameters(),
         growing,
@@ -109,12 +123,41 @@ def fit(
     return Fit(booster, scaler, fit_temperature(margins, labels))
 
 
-def fit_scaler(days: Sequence[DayExamples]) -> Scaler:
-    """Mean and standard deviation of each feature over all trades where it is known."""
-    counts = sum(np.count_nonzero(~np.isnan(day.features), axis=0) for day in days)
+def refit(fitted: Fit, days: Sequence[DayExamples], settings: FitSettings) -> Fit:
+    """Grows as many rounds anew on all days, the newest among them: those count most for the days to come.
+
+    Scaling and temperature stay: the one only moves the bins' edges, the other needs days that the trees have not
+    seen.
+
+    Args:
+        fitted: What :func:`fit` gave.
+        days: The days of its fit and its tuning.
+        settings: How to grow.
+    """
+    rounds = fitted.booster.num_boosted_rounds()
+    booster = xgboost.train(
+        settings.parameters(), _matrix(days, fitted.scaler, settings), num_boost_round=rounds, verbose_eval=False
+    )
+    return Fit(booster, fitted.scaler, fitted.temperature)
+
+
+def _matrix(
+    days: Sequence[DayExamples], scaler: Scaler, settings: FitSettings, like: xgboost.QuantileDMatrix | None = None
+) -> xgboost.QuantileDMatrix:
+    """The days' trades, binned: to grow on, or, where `like` are those to grow on, all of them to be measured."""
+    older = len(days) - settings.recent_days if like is None else 0
+    steps = [settings.older_step if number < older else 1 for number in range(len(days))]
+    return xgboost.QuantileDMatrix(
+        _Days(days, steps, scaler), ref=like, max_bin=settings.bins, nthread=settings.threads
+    )
+
+
+def fit_scaler(days: Sequence[DayExamples], step: int = 1) -> Scaler:
+    """Mean and standard deviation of each feature over all trades where it is known, or over one trade in so many."""
+    counts = sum(np.count_nonzero(~np.isnan(day.features[::step]), axis=0) for day in days)
     present = np.maximum(counts, 1)
-    mean = sum(np.nansum(day.features, axis=0, dtype=np.float64) for day in days) / present
-    variance = sum(np.nansum((day.features - mean) ** 2, axis=0) for day in days) / present
+    mean = sum(np.nansum(day.features[::step], axis=0, dtype=np.float64) for day in days) / present
+    variance = sum(np.nansum((day.features[::step] - mean) ** 2, axis=0) for day in days) / present
     deviation = np.sqrt(variance)
     # A feature that hardly varies is noise of its own rounding: dividing by that would only blow it up.
     constant = deviation <= np.finfo(np.float32).eps * np.abs(mean)
@@ -146,11 +189,12 @@ def _margins(booster: xgboost.Booster, scaler: Scaler, day: DayExamples) -> npt.
 
 
 class _Days(xgboost.DataIter):
-    """Hands XGBoost one scaled day at a time, so that no more than one is in memory unbinned."""
+    """Hands XGBoost one scaled day at a time, or one in so many of its trades: no more are in memory unbinned."""
 
-    def __init__(self, days: Sequence[DayExamples], scaler: Scaler) -> None:
+    def __init__(self, days: Sequence[DayExamples], steps: Sequence[int], scaler: Scaler) -> None:
         super().__init__()
         self._days = days
+        self._steps = steps
         self._scaler = scaler
         self._next = 0
 
@@ -158,9 +202,9 @@ class _Days(xgboost.DataIter):
         """Hands over the next day; False after the last."""
         if self._next == len(self._days):
             return False
-        day = self._days[self._next]
+        day, step = self._days[self._next], self._steps[self._next]
         self._next += 1
-        input_data(data=self._scaler.transform(day.features), label=day.labels)
+        input_data(data=self._scaler.transform(day.features[::step]), label=day.labels[::step])
         return True
 
     def reset(self) -> None:

@@ -141,7 +141,8 @@ def _own_features(
         if state is None:
             state = states[tick.symbol] = SymbolState(tick.symbol, rules, calendar)
             state.previous_close = round(previous_closes.get(tick.symbol, 0.0) * PRICE_UNITS)
-        columns[i] = state.apply(tick.event_time, tick.price, tick.volume, None, 0, i)
+        features = state.apply(tick.event_time, tick.price, tick.volume, None, 0, i)
+        columns[i] = np.frombuffer(features, np.float32)
         newest = max(newest, tick.event_time)
         if newest // _MINUTE_MS > settled_minute:  # changes no feature: it lets go of bars and outcomes
             settled_minute = newest // _MINUTE_MS

@@ -177,10 +177,9 @@ def test_a_disordered_tick_is_scored_with_its_place_in_the_window(run: Run) -> N
     behind = sum(a["event_time"] > b["event_time"] for a, b in pairwise(arrived))
     assert behind > 300
 
-    groups = load_rules(run.settings.market.rules_file).trade_groups.count
     directory = run.settings.model.directory
     scorer = Scorer(load_artifact(directory, active_version(directory), SCHEMA_HASH))
-    board = MarketBoard(groups)
+    board = MarketBoard()
     for one in run.results[Topic.MARKET]:
         board.post(one["market_time"] // 1000, np.array(one["block"], np.float32).tobytes(), ())
     packed = [

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from datetime import date
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -71,15 +70,11 @@ def logs(draw: st.DrawFn) -> list[Trade | Watermark]:
     return log
 
 
-def bits(features: list[float]) -> bytes:
-    return struct.pack(f"{len(features)}d", *features)
-
-
 def run(state: SymbolState, log: list[Trade | Watermark]) -> Result:
     result = Result([], [], [], [])
     for entry in log:
         if isinstance(entry, Trade):
-            result.features.append(bits(state.apply(*entry)))
+            result.features.append(state.apply(*entry))
             result.alerts.extend(state.take_alerts())
         else:
             bars, outcomes = state.advance(entry.time)
@@ -223,7 +218,7 @@ def long_log(opening: int) -> list[Trade | Watermark]:
     return log
 
 
-@pytest.mark.parametrize("cut", [1, 127, 128, 129, 777, 1_247, 1_248, 1_249, 2_000])
+@pytest.mark.parametrize("cut", [1, 64, 100, 128, 129, 777, 1_248, 1_249, 2_000])
 def test_a_state_of_a_busy_symbol_brought_back_goes_on_bit_for_bit(
     new_state: Callable[[], SymbolState], opening: Callable[[date], int], cut: int
 ) -> None:

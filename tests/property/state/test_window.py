@@ -1,15 +1,21 @@
-"""The window against sums made anew, from all trades, with plain NumPy."""
+"""The window in a symbol's memory against sums made anew, from all trades, with plain NumPy."""
 
 from __future__ import annotations
 
-import msgpack
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from state.window import KEEP_TICKS, MAX_TICKS, SPANS_S, TickWindow
+from state import memory as at
+from state.rules import load_rules
+from state.symbol_memory import larger_memory, new_memory, pack, unpack
+from state.window import KEEP_TICKS, MAX_TICKS, SPANS_S
+from state.window_kernel import add_to_window, column, make_room
 
+RULES = load_rules(Path(__file__).resolve().parents[3] / "flink-conf" / "markets" / "nepse.yaml")
 Trade = tuple[int, int, int]
 START = 1_719_897_300_000
 
@@ -38,8 +44,47 @@ def long_session(seed: int, count: int, mean_gap_ms: float) -> list[Trade]:
     return list(zip((newest - behind).tolist(), prices.tolist(), random.integers(1, 900, count).tolist(), strict=True))
 
 
-def filled(trades: list[Trade]) -> TickWindow:
-    window = TickWindow()
+class Window:
+    """The columns of a memory, and what their sums say, for people."""
+
+    def __init__(self) -> None:
+        self.memory = new_memory(RULES, 100)
+
+    def add(self, time: int, price: int, volume: int) -> int:
+        """Takes in a trade; its place in the columns."""
+        place = int(add_to_window(self.memory, time, price, volume) - self.memory[at.HEAD])
+        if make_room(self.memory):
+            self.memory = larger_memory(self.memory, RULES)
+        return place
+
+    def taken_out_of_its_dump(self) -> Window:
+        restored = Window()
+        restored.memory = unpack(pack(self.memory), RULES)
+        return restored
+
+    @property
+    def span(self) -> slice:
+        return slice(int(self.memory[at.HEAD]), int(self.memory[at.TAIL]))
+
+    def column(self, number: int) -> list[int]:
+        first = int(column(self.memory, number))
+        return self.memory[first + self.span.start : first + self.span.stop].tolist()
+
+    def sums(self, number: int, *, between: bool = False) -> list[int]:
+        """Per span what a column's sums have gained over it; of what lies between trades, from the second on."""
+        sums = self.memory[int(column(self.memory, number)) :]
+        return [int(sums[self.span.stop] - sums[self.span.start + start + between]) for start in self.starts]
+
+    @property
+    def starts(self) -> list[int]:
+        return (self.memory[at.STARTS : at.STARTS + len(SPANS_S)] - self.memory[at.HEAD]).tolist()
+
+    def __len__(self) -> int:
+        return self.span.stop - self.span.start
+
+
+def filled(trades: list[Trade]) -> Window:
+    window = Window()
     for trade in trades:
         window.add(*trade)
     return window
@@ -57,51 +102,55 @@ def signs_of(prices: list[int]) -> list[int]:
     return signs
 
 
-def all_of(window: TickWindow) -> list[list[int]]:
-    return [
-        window.times, window.prices, window.volumes, window.signs, window.starts, window.counts, window.volume_sums,
-        window.signed_sums, window.price_sums,
-    ]  # fmt: skip
+SUMS = (at.VOLUME_SUMS, at.SIGNED_SUMS, at.PRICE_SUMS, at.TURNOVER_SUMS)
 
 
-def assert_tail_is_right(window: TickWindow, trades: list[Trade]) -> None:
+def all_of(window: Window) -> list[list[int]]:
+    columns = [window.column(number) for number in (at.TIMES, at.PRICES, at.VOLUMES, at.SIGNS)]
+    between = [window.sums(number, between=True) for number in (at.CHANGE_SUMS, at.PATH_SUMS)]
+    return [*columns, window.starts, *map(window.sums, SUMS), *between]
+
+
+def assert_tail_is_right(window: Window, trades: list[Trade]) -> None:
     """All that the window still holds is the end of the sorted trades, and its sums are those of all trades."""
     times, prices, volumes = (np.array(column) for column in zip(*sorted(trades, key=lambda one: one[0]), strict=True))
     signs = np.array(signs_of(prices.tolist()))
-    kept = len(window.times)
-    columns = (times, prices, volumes, signs)
-    held = (window.times, window.prices, window.volumes, window.signs)
-    assert [column[-kept:].tolist() for column in columns] == [list(column) for column in held]
+    kept = len(window)
+    for number, expected in zip(
+        (at.TIMES, at.PRICES, at.VOLUMES, at.SIGNS), (times, prices, volumes, signs), strict=True
+    ):
+        assert window.column(number) == expected[-kept:].tolist()
+    rows = (volumes, signs * volumes, prices, prices * volumes)
     for k, span in enumerate(SPANS_S):
         within = times > times[-1] - span * 1000
-        assert window.counts[k] == within.sum()
-        assert window.volume_sums[k] == volumes[within].sum()
-        assert window.signed_sums[k] == (signs * volumes)[within].sum()
-        assert window.price_sums[k] == prices[within].sum()
+        steps = np.diff(prices[within])
+        assert [window.sums(number)[k] for number in SUMS] == [row[within].sum() for row in rows]
+        assert window.sums(at.CHANGE_SUMS, between=True)[k] == np.count_nonzero(steps)
+        assert window.sums(at.PATH_SUMS, between=True)[k] == np.abs(steps).sum()
         assert window.starts[k] == kept - within.sum()
         if not within.all():
-            assert window.prices[window.starts[k] - 1] == prices[~within][-1]
+            assert window.column(at.PRICES)[window.starts[k] - 1] == prices[~within][-1]
             assert window.starts[k] > 0
 
 
 @given(disordered_trades())
 def test_sums_counts_starts_signs_and_order_are_those_of_the_sorted_trades(trades: list[Trade]) -> None:
-    window = TickWindow()
+    window = Window()
     for i, trade in enumerate(trades):
-        at = window.add(*trade)
-        assert (window.times[at], window.prices[at], window.volumes[at]) == trade
+        place = window.add(*trade)
+        assert tuple(window.column(number)[place] for number in (at.TIMES, at.PRICES, at.VOLUMES)) == trade
         assert_tail_is_right(window, trades[: i + 1])
 
 
-@pytest.mark.parametrize(("seed", "mean_gap_ms"), [(1, 300.0), (2, 1_500.0), (3, 9_000.0), (4, 40_000.0)])
+@pytest.mark.parametrize(("seed", "mean_gap_ms"), [(1, 700.0), (2, 1_500.0), (3, 9_000.0), (4, 40_000.0)])
 def test_sums_stay_right_while_old_trades_are_dropped(seed: int, mean_gap_ms: float) -> None:
     trades = long_session(seed, 1_500, mean_gap_ms)
-    window = TickWindow()
+    window = Window()
     for i, trade in enumerate(trades):
         window.add(*trade)
         if i % 13 == 0 or i > 1_400:
             assert_tail_is_right(window, trades[: i + 1])
-    assert len(window.times) < len(trades)
+    assert len(window) < len(trades)
 
 
 @given(st.dictionaries(st.integers(0, 20_000), st.tuples(prices, st.integers(1, 500)), min_size=1), st.data())
@@ -114,62 +163,61 @@ def test_trades_of_distinct_times_give_the_same_window_in_whatever_order_they_co
 
 def test_trades_of_one_millisecond_stand_in_the_order_of_their_arrival() -> None:
     window = filled([(5, 10, 1), (9, 20, 1), (5, 30, 1), (9, 40, 1), (5, 50, 1)])
-    assert window.prices == [10, 30, 50, 20, 40]
+    assert window.column(at.PRICES) == [10, 30, 50, 20, 40]
 
 
 @given(disordered_trades(), st.integers(0, 60))
 def test_a_window_taken_out_of_its_dump_goes_on_as_the_original(trades: list[Trade], cut: int) -> None:
     original = filled(trades[:cut])
-    restored = TickWindow()
-    restored.load(msgpack.unpackb(msgpack.packb(original.dump())))
+    restored = original.taken_out_of_its_dump()
     assert all_of(restored) == all_of(original)
     for trade in trades[cut:]:
         assert restored.add(*trade) == original.add(*trade)
         assert all_of(restored) == all_of(original)
 
 
-@pytest.mark.parametrize("cut", [40, 127, 128, 500, 1_087, 1_088, 2_500])
+@pytest.mark.parametrize("cut", [40, 64, 65, 100, 500, 1_024, 1_025, 2_500])
 def test_a_restored_window_drops_the_same_trades_as_the_original(cut: int) -> None:
     trades = long_session(5, 3_000, 120.0)
     original = filled(trades[:cut])
-    restored = TickWindow()
-    restored.load(msgpack.unpackb(msgpack.packb(original.dump())))
+    restored = original.taken_out_of_its_dump()
     for trade in trades[cut:]:
         original.add(*trade)
         restored.add(*trade)
     assert all_of(restored) == all_of(original)
 
 
-def test_a_slow_symbol_keeps_its_last_64_trades_and_not_many_more() -> None:
-    window = TickWindow()
+def test_a_slow_symbol_keeps_its_last_64_trades() -> None:
+    window = Window()
     for i in range(2_000):
         window.add(i * 400_000, 100, 1)
-        assert min(i + 1, KEEP_TICKS) <= len(window.times) < 2 * KEEP_TICKS
-    assert window.times[-1] == 1_999 * 400_000
+        assert len(window) == min(i + 1, KEEP_TICKS)
+    assert window.column(at.TIMES)[-1] == 1_999 * 400_000
 
 
 def test_a_symbol_that_trades_too_fast_keeps_1024_trades_and_sums_over_those() -> None:
-    window = TickWindow()
+    window = Window()
     for i in range(5_000):
         window.add(i * 10, 100, 2)
-        assert len(window.times) < MAX_TICKS + 64
-    assert len(window.times) >= MAX_TICKS
-    kept = len(window.times)
-    assert window.counts[SPANS_S.index(300)] == kept
-    assert window.volume_sums[SPANS_S.index(300)] == 2 * kept
-    assert window.counts[SPANS_S.index(10)] == 1_000
-    assert window.starts[SPANS_S.index(10)] == kept - 1_000
+        assert len(window) == min(i + 1, MAX_TICKS)
+    assert window.sums(at.VOLUME_SUMS)[SPANS_S.index(300)] == 2 * MAX_TICKS
+    assert window.starts[SPANS_S.index(300)] == 0
+    assert window.starts[SPANS_S.index(10)] == MAX_TICKS - 1_000
 
 
 def test_the_trade_before_the_longest_span_is_kept_however_busy_the_span_is() -> None:
-    window = TickWindow()
+    window = Window()
     for i in range(900):
         window.add(i * 1_000, 100 + i, 1)
-    start = window.starts[SPANS_S.index(300)]
-    assert window.prices[start - 1] == 100 + 899 - 300
+    start = window.starts[SPANS_S.index(max(SPANS_S))]
+    assert window.column(at.PRICES)[start - 1] == 100 + 899 - max(SPANS_S)
+    assert len(window) == max(SPANS_S) + 1
 
 
-def test_a_cleared_window_is_as_new() -> None:
-    window = filled(long_session(6, 300, 500.0))
-    window.clear()
-    assert all_of(window) == all_of(TickWindow())
+def test_a_memory_grows_no_further_than_its_window_needs() -> None:
+    assert filled(long_session(6, 3_000, 20_000.0)).memory.nbytes < 20_000
+    assert filled(long_session(6, 3_000, 100.0)).memory.nbytes < 200_000
+
+
+def test_a_trade_worth_more_than_any_market_counts_as_a_large_one() -> None:
+    assert filled([(0, 100_000_000_000, 10_000_000_000)]).sums(at.TURNOVER_SUMS)[0] == 2**52

@@ -4,9 +4,11 @@ import math
 from datetime import date
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 
-from state.features import FEATURE_NAMES, FEATURES, MARKET_COUNT, OWN_COUNT, OWN_FEATURES
+from state.features import FEATURE_NAMES, FEATURES, MARKET_COUNT, NO_MARKET, OWN_COUNT, OWN_FEATURES, complete
+from state.window import SPANS_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,9 +29,9 @@ class Symbol:
         self.count = 0
 
     def trade(self, seconds: float, price: float, volume: int = 10, key: int | None = None) -> dict[str, float]:
-        features = self.state.apply(self.start + round(seconds * 1000), price, volume, key, 0, self.count)
+        packed = self.state.apply(self.start + round(seconds * 1000), price, volume, key, 0, self.count)
         self.count += 1
-        return dict(zip(NAMES, features, strict=True))
+        return dict(zip(NAMES, np.frombuffer(packed, np.float32).tolist(), strict=True))
 
 
 @pytest.fixture
@@ -39,7 +41,7 @@ def symbol(new_state: Callable[[], SymbolState], opening: Callable[[date], int])
 
 def test_the_schema_names_every_column_once_and_gives_its_unit() -> None:
     assert len(set(FEATURE_NAMES)) == len(FEATURES) == OWN_COUNT + MARKET_COUNT
-    assert {feature.unit for feature in FEATURES} <= {"ratio", "log", "s", "share", "index", "sign"}
+    assert {feature.unit for feature in FEATURES} <= {"ratio", "log", "s", "share", "index", "sign", "steps"}
     assert all(feature.meaning for feature in FEATURES)
 
 
@@ -47,22 +49,25 @@ def test_a_symbols_first_trade_knows_itself_and_nothing_before(symbol: Symbol) -
     features = symbol.trade(90, 500.0, 20)
     unknown = {name for name, value in features.items() if math.isnan(value)}
     assert unknown == {
-        "ema_12_distance", "rsi_14", "macd", "macd_signal", "macd_histogram", "volatility_20", "carried_volatility",
-        "volume_z_20", "return_10s", "return_30s", "return_60s", "return_120s", "return_300s", "day_return",
-        "band_position",
+        "past_burst_return", "burst_gap", "move_1", "move_2", "move_3", "move_4", "since_change", "since_up",
+        "since_down", "up_level", "down_level", "ema_12_distance", "rsi_14", "macd", "macd_signal", "macd_histogram",
+        "volatility_20", "carried_volatility", "volume_z_20", "day_return", "band_position",
+        *(f"return_{count}_trades" for count in (3, 5, 10, 20, 60)), *(f"return_{span}s" for span in SPANS_S),
     }  # fmt: skip
-    assert features["log_volume"] == features["burst_log_volume"] == pytest.approx(math.log(20))
-    assert features["log_turnover"] == pytest.approx(math.log(10_000))
-    assert features["trades_60s"] == features["trades_300s"] == features["trades_today"] == pytest.approx(math.log(2))
-    assert features["minute_of_session"] == 1.5
-    assert features["tick_size"] == pytest.approx(0.1 / 500)
+    twenty, two = math.log(20), math.log(2)
     known = {
-        "log_volume", "burst_log_volume", "log_turnover", "trades_60s", "trades_300s", "trades_today",
-        "minute_of_session", "tick_size",
+        "log_turnover": math.log(10_000), "minute_of_session": 1.5, "tick_size": 0.1 / 500, "trade_rush": 1.0,
+        "volume_rush": 1.0, "position_20": 0.5, "position_60": 0.5, "position_300s": 0.5,
+        **dict.fromkeys(
+            ("log_volume", "burst_log_volume", "sweep_log_volume", "run_log_volume", "volume_60s", "volume_300s",
+             "volume_today"), twenty
+        ),
+        **dict.fromkeys(
+            ("burst_trades", "run_trades", "trades_10s", "trades_60s", "trades_300s", "trades_today"), two
+        ),
     }  # fmt: skip
-    assert {name: features[name] for name in NAMES if name not in unknown | known} == pytest.approx(
-        dict.fromkeys((name for name in NAMES if name not in unknown | known), 0.0)
-    )
+    expected = {name: known.get(name, 0.0) for name in NAMES if name not in unknown}
+    assert {name: features[name] for name in expected} == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(("name", "trades"), [("carried_volatility", 2), ("volatility_20", 3), ("volume_z_20", 6)])
@@ -149,7 +154,7 @@ def test_the_session_is_forgotten_when_its_day_has_passed(symbol: Symbol) -> Non
     assert symbol.state.next_due == symbol.start + MIDNIGHT_AFTER_OPEN_MS - 1
     assert (symbol.state.trades, symbol.state.seen) == (1, {7})
     symbol.state.advance(symbol.start + MIDNIGHT_AFTER_OPEN_MS - 1)
-    assert (symbol.state.trades, symbol.state.seen, symbol.state.window.times) == (0, set(), [])
+    assert (symbol.state.trades, symbol.state.seen, symbol.state.window_length) == (0, set(), 0)
     assert symbol.state.previous_close == 5_000_000
     assert symbol.state.next_due is None
 
@@ -164,3 +169,14 @@ def test_the_clock_holds_the_highest_watermark_so_that_a_restart_takes_nothing_b
 def test_a_price_of_the_smallest_unit_is_a_price_like_others(symbol: Symbol) -> None:
     symbol.trade(0, 0.0001)
     assert symbol.trade(1, 0.0002)["last_return"] == pytest.approx(1.0)
+
+
+def test_rows_come_out_of_a_batch_as_they_were_packed() -> None:
+    rows = np.arange(3 * len(FEATURES), dtype=np.float32).reshape(3, -1)
+    packed = b"".join(row[:OWN_COUNT].tobytes() + row[OWN_COUNT:].tobytes() for row in rows[:2])
+    packed += rows[2, :OWN_COUNT].tobytes() + NO_MARKET
+    block = complete(packed, 3)
+    np.testing.assert_array_equal(block[:2], rows[:2])
+    np.testing.assert_array_equal(block[2, :OWN_COUNT], rows[2, :OWN_COUNT])
+    assert np.isnan(block[2, OWN_COUNT:]).all()
+    assert block[2, OWN_COUNT:].shape == (MARKET_COUNT,)
