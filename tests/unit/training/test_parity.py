@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from udfs.blocks import feature_block
 
 from feeds.replay import Replay
 from jobs.settings import PROJECT_ROOT
@@ -18,7 +19,6 @@ from state.market_state import group_of
 from state.rules import MarketRules, TradingCalendar, load_rules
 from state.symbol_state import SymbolState
 from training.replay import RecordedDay, Timing, replay_day
-from udfs.blocks import feature_block
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

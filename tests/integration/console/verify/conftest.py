@@ -13,6 +13,7 @@ import numpy as np
 import orjson
 import pytest
 from kafka import KafkaProducer, TopicPartition
+from udfs.blocks import feature_block
 
 from console.kafka_io import connection_config, open_admin
 from console.stack.topics import create_topics
@@ -26,7 +27,6 @@ from state.rules import TradingCalendar, load_rules
 from state.symbol_state import SymbolState
 from state.tick import BadTickError, Tick, encode_tick
 from udfs.artifact import active_version, load_artifact
-from udfs.blocks import feature_block
 from udfs.manifest import CLASSES
 from udfs.scorer import Scorer
 
