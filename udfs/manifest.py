@@ -67,6 +67,28 @@ class Calibration(Document):
     temperature: float = Field(gt=0)
 
 
+class NaiveRates(Document):
+    """What forecasts without a model know of the days of the fit.
+
+    Attributes:
+        classes: Share of each outcome, in the order of :data:`CLASSES`.
+        up_after_fall: Share of rises among the trades that moved, where the last price change before was a fall.
+        up_after_none: The same where there was none.
+        up_after_rise: The same where it was a rise.
+    """
+
+    classes: tuple[float, float, float]
+    up_after_fall: float = Field(ge=0, le=1)
+    up_after_none: float = Field(ge=0, le=1)
+    up_after_rise: float = Field(ge=0, le=1)
+
+    @property
+    def up(self) -> float:
+        """Share of rises among the trades that moved."""
+        up, _, down = self.classes
+        return up / (up + down) if up + down else 0.5
+
+
 class FileEntry(Document):
     """What a file of the version must be."""
 
@@ -87,8 +109,10 @@ class Manifest(Document):
         training_window: The days it has seen.
         calibration: How margins become probabilities.
         parameters: The trees' hyperparameters, the random seed among them.
-        metrics: Measures on the tuning days.
+        metrics: Measures as :func:`training.evaluate.evaluate` gives them: `tuning_days`, and `walk_forward` where
+            it was measured.
         drift_baseline: How features and probabilities were distributed, to compare the live ones with.
+        naive_rates: What forecasts without a model know; None in versions from before it was kept.
         git_revision: Revision of the code that trained it, where known.
     """
 
@@ -103,4 +127,5 @@ class Manifest(Document):
     parameters: dict[str, Any]
     metrics: dict[str, Any]
     drift_baseline: dict[str, Any]
+    naive_rates: NaiveRates | None = None
     git_revision: str | None = None
