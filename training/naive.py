@@ -26,7 +26,9 @@ BREADTH = "breadth_60s"
 """Feature with the market's breadth over 60 s."""
 
 _ORDER = ("auc", "accuracy")
-_MEASURES = (*_ORDER, "log_loss", "top_decile_precision")
+_SAME_FOR_ALL = (*_ORDER, "log_loss")
+"""Measures of a rule that says the same of every trade: no tenth is said more surely than the rest."""
+_MEASURES = (*_SAME_FOR_ALL, "top_decile_precision")
 
 
 def naive_rates(days: Sequence[DayExamples], feature_names: Sequence[str]) -> NaiveRates:
@@ -79,7 +81,7 @@ def measure_naive(
     last_move = measure_direction(after[_direction(column(LAST_MOVE))], is_up)
     breadth = measure_direction(_direction(column(BREADTH)) / 2.0, is_up)
     return {
-        "majority": _only(_MEASURES, majority)
+        "majority": _only(_SAME_FOR_ALL, majority)
         | {"three_class_accuracy": float((labels == usual).mean()) if len(labels) else np.nan},
         "last_move_sign": _only(_MEASURES if manifest.naive_rates else _ORDER, last_move),
         "market_breadth_sign": _only(_ORDER, breadth),

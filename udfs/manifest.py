@@ -88,6 +88,17 @@ class NaiveRates(Document):
         up, _, down = self.classes
         return up / (up + down) if up + down else 0.5
 
+    def forecasts(self, last_move: float, breadth: float) -> tuple[float, float, float]:
+        """P(up) against down as the rules of :data:`state.tally.NAIVE_RULES` say it of one trade.
+
+        Args:
+            last_move: Direction of the symbol's last price change, this trade included; NaN: unknown.
+            breadth: The market's breadth over 60 s; NaN: unknown.
+        """
+        after = self.up_after_rise if last_move > 0 else self.up_after_fall if last_move < 0 else self.up_after_none
+        by_breadth = 1.0 if breadth > 0 else 0.0 if breadth < 0 else 0.5
+        return self.up, after, by_breadth
+
 
 class FileEntry(Document):
     """What a file of the version must be."""

@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pytest
 
+from state.tally import OUTCOMES, Outcome, measures, tally
 from training.evaluate import describe
 from training.examples import DayExamples
 from training.naive import BREADTH, LAST_MOVE, measure_naive, naive_rates
@@ -56,17 +57,17 @@ def manifest(artifact: Artifact) -> Manifest:
 
 def test_without_odd_lots_only_trades_of_ten_shares_count(manifest: Manifest) -> None:
     day = examples([UP, UP, UP, DOWN], volumes=np.array([9, 1, 10, 500]))
-    measures = describe(manifest, [day], [says(0.9, 0.9, 0.2, 0.2)], ZONE)
-    assert measures["non_flat"]["accuracy"] == 0.75
-    assert measures["without_odd_lots"]["trades"] == 2
-    assert measures["without_odd_lots"]["non_flat"]["accuracy"] == 0.5
+    measured = describe(manifest, [day], [says(0.9, 0.9, 0.2, 0.2)], ZONE)
+    assert measured["non_flat"]["accuracy"] == 0.75
+    assert measured["without_odd_lots"]["trades"] == 2
+    assert measured["without_odd_lots"]["non_flat"]["accuracy"] == 0.5
 
 
 def test_an_hour_is_one_of_the_exchanges_clock(manifest: Manifest) -> None:
     times = OPEN + np.array([-900_000, 0, 3_599_999, 3_600_000])
-    measures = describe(manifest, [examples([UP] * 4, event_times=times)], [says(0.9, 0.9, 0.9, 0.1)], ZONE)
-    assert [(row["hour"], row["trades"]) for row in measures["by_hour"]] == [(10, 1), (11, 2), (12, 1)]
-    assert [row["non_flat"]["accuracy"] for row in measures["by_hour"]] == [1.0, 1.0, 0.0]
+    measured = describe(manifest, [examples([UP] * 4, event_times=times)], [says(0.9, 0.9, 0.9, 0.1)], ZONE)
+    assert [(row["hour"], row["trades"]) for row in measured["by_hour"]] == [(10, 1), (11, 2), (12, 1)]
+    assert [row["non_flat"]["accuracy"] for row in measured["by_hour"]] == [1.0, 1.0, 0.0]
 
 
 def test_symbols_are_grouped_by_how_much_they_trade_over_all_days(manifest: Manifest) -> None:
@@ -84,10 +85,10 @@ def test_outcomes_that_are_dealt_out_anew_leave_nothing_to_predict(manifest: Man
     random = np.random.default_rng(4)
     labels = random.choice([UP, FLAT, DOWN], 20_000)
     said = says(*np.where(labels == UP, 0.9, 0.1))
-    measures = describe(manifest, [examples(labels.tolist())], [said], ZONE)
-    assert measures["non_flat"]["auc"] == 1.0
-    assert measures["placebo"]["auc"] == pytest.approx(0.5, abs=0.02)
-    assert describe(manifest, [examples(labels.tolist())], [said], ZONE)["placebo"] == measures["placebo"]
+    measured = describe(manifest, [examples(labels.tolist())], [said], ZONE)
+    assert measured["non_flat"]["auc"] == 1.0
+    assert measured["placebo"]["auc"] == pytest.approx(0.5, abs=0.02)
+    assert describe(manifest, [examples(labels.tolist())], [said], ZONE)["placebo"] == measured["placebo"]
 
 
 def test_the_last_moves_direction_says_what_it_said_in_training(manifest: Manifest) -> None:
@@ -131,3 +132,18 @@ def test_every_class_has_its_calibration_table(manifest: Manifest) -> None:
     assert tables["p_up"] == [{"said": pytest.approx(0.9), "happened": 0.5, "trades": 2}]
     assert tables["p_down"] == [{"said": pytest.approx(0.1), "happened": 0.5, "trades": 2}]
     assert tables["p_flat"] == [{"said": 0.0, "happened": 0.0, "trades": 2}]
+
+
+def test_live_the_naive_rules_say_what_evaluate_measures(manifest: Manifest) -> None:
+    random = np.random.default_rng(6)
+    day = examples(random.choice([UP, FLAT, DOWN], 2000).tolist(), random.choice([-1.0, 0.0, 1.0, np.nan], 2000))
+    day.features[:, 2] = random.choice([-0.2, 0.0, 0.3, np.nan], 2000)
+    rates = naive_rates([day], FEATURES.names)
+    live = tally(
+        Outcome(0.4, 0.3, 0.3, OUTCOMES[label], rates.forecasts(last_move, breadth))
+        for label, (_, last_move, breadth) in zip(day.labels, day.features.tolist(), strict=True)
+    )
+    offline = measure_naive(manifest.model_copy(update={"naive_rates": rates}), [day], day.labels)
+    for rule, measured in measures(live)["baselines"].items():
+        assert measured["accuracy"] == pytest.approx(offline[rule]["accuracy"], rel=1e-12), rule
+    assert set(measures(live)["baselines"]) == set(offline)
