@@ -33,6 +33,8 @@ RULES = load_rules(Settings().market.rules_file)
 TIMING = Timing(out_of_orderness_ms=15_000, market_out_of_orderness_ms=2_000, market_lag_s=5)
 BATCH = 500
 
+pytestmark = pytest.mark.timeout(900)  # seven days are replayed: half a minute on a machine that does nothing else
+
 
 @pytest.fixture(scope="module")
 def scorer() -> Scorer:
