@@ -78,7 +78,8 @@ class DriftBaseline:
     """The distributions of the training, ready to count against.
 
     Args:
-        baseline: `drift_baseline` of a manifest (see :func:`training.drift.drift_baseline`).
+        baseline: `drift_baseline` of a manifest (see :func:`training.drift.drift_baseline`). In a version from before
+            it said what is ordinary, nothing drifts.
         feature_names: The features in the order of the columns.
 
     Attributes:
@@ -95,7 +96,7 @@ class DriftBaseline:
             self._edges[: len(row["edges"]), number] = row["edges"]
             self._shares[number, : len(row["shares"])] = np.array(row["shares"]) * (1.0 - row["missing"])
             self._shares[number, BINS] = row["missing"]
-        ordinary = np.array([row.get("ordinary_psi", 0.0) for row in rows])
+        ordinary = np.array([row.get("ordinary_psi", np.inf) for row in rows])
         self.thresholds = np.maximum(LEAST_THRESHOLD, ORDINARY_MARGIN * ordinary)
         self._first_places = np.arange(len(rows)) * (BINS + 1)
 

@@ -6,12 +6,12 @@ import pytest
 from state.drift import P_UP, DriftBaseline, DriftMonitor, DriftVersionError
 
 EDGES = np.linspace(0.1, 0.9, 9).tolist()
-EVEN = {"edges": EDGES, "shares": [0.1] * 10, "missing": 0.0}
+EVEN = {"edges": EDGES, "shares": [0.1] * 10, "missing": 0.0, "ordinary_psi": 0.0}
 SLICE = 1000
 
 
 def new_baseline(**first: object) -> DriftBaseline:
-    features = {"x": EVEN | first, "y": {"edges": [0.5], "shares": [0.5, 0.5], "missing": 0.5}}
+    features = {"x": EVEN | first, "y": {"edges": [0.5], "shares": [0.5, 0.5], "missing": 0.5, "ordinary_psi": 0.0}}
     return DriftBaseline({"features": features, "probabilities": {"up": EVEN}}, ("x", "y"))
 
 
@@ -94,6 +94,16 @@ def test_what_was_ordinary_in_training_is_no_drift() -> None:
     monitor = new_monitor(wild)
     assert watch(monitor, wild, *[0.35] * 8) == []
     assert watch(monitor, wild, *[2] * 8) == [("x", True)]
+
+
+def test_a_version_that_does_not_say_what_was_ordinary_raises_nothing() -> None:
+    silent = {name: value for name, value in EVEN.items() if name != "ordinary_psi"}
+    older = DriftBaseline({"features": {"x": silent}, "probabilities": {"up": silent}}, ("x",))
+    block, p_up = rows(2.0)
+    monitor = new_monitor(older)
+    assert [monitor.add(number * SLICE, older.counts(block[:, :1], p_up)) for number in range(8)] == [[]] * 8
+    assert monitor.psi is not None
+    assert monitor.psi["x"] > 1
 
 
 def test_an_event_names_the_index_the_threshold_and_the_end_of_the_window() -> None:

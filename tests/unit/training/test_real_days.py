@@ -33,7 +33,7 @@ RULES = load_rules(Settings().market.rules_file)
 TIMING = Timing(out_of_orderness_ms=15_000, market_out_of_orderness_ms=2_000, market_lag_s=5)
 BATCH = 500
 
-pytestmark = pytest.mark.timeout(900)  # seven days are replayed: half a minute on a machine that does nothing else
+pytestmark = pytest.mark.timeout(900)  # five days are replayed: half a minute on a machine that does nothing else
 
 
 @pytest.fixture(scope="module")
@@ -52,11 +52,11 @@ def calm_day(shared_data: Path) -> DayExamples:
 
 @pytest.fixture(scope="module")
 def baseline(shared_data: Path, scorer: Scorer, tmp_path_factory: pytest.TempPathFactory) -> DriftBaseline:
-    """How the six days before were."""
-    ticks = Replay([shared_data / "nepse_trades_2024-04-10_2024-07-17.parquet"], date(2024, 6, 2), date(2024, 6, 9))
+    """How the four days before were."""
+    ticks = Replay([shared_data / "nepse_trades_2024-04-10_2024-07-17.parquet"], date(2024, 6, 4), date(2024, 6, 9))
     folder = tmp_path_factory.mktemp("days")
     days = build_examples(ticks, RULES, TIMING, folder, wanted=lambda _: True, on_day=lambda *_: None)
-    assert len(days) == 6
+    assert len(days) == 4
     said = [score_day(scorer, day) for day in days]
     return DriftBaseline(drift_baseline(days, FEATURE_NAMES, said), FEATURE_NAMES)
 
