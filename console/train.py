@@ -70,6 +70,8 @@ def train(
 
     if bool(version) == since_last:
         raise CommandError("name the new version with --version, or let --since-last name it by its last day")
+    if tune:
+        _require_optuna()
     settings = Settings()
     revision = _git_revision()  # now: by the end of the training the checkout may have moved on
     fit_settings = FitSettings(rounds=rounds, seed=seed)
@@ -189,6 +191,16 @@ def _train_on(
         trained = train_version(days, FEATURES, version, settings, zone, git_revision=revision, on_round=advance)
     manifest = trained.manifest.model_copy(update={"metrics": trained.manifest.metrics | metrics})
     return replace(trained, manifest=manifest)
+
+
+def _require_optuna() -> None:
+    """Say now that it is missing, not after the days were replayed."""
+    from training.tune import TuneError, load_optuna  # noqa: PLC0415 - as above
+
+    try:
+        load_optuna()
+    except TuneError as error:
+        raise CommandError(str(error)) from None
 
 
 def _active(settings: Settings) -> Manifest:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from training.days import DataError
 from training.evaluate import score_day
 from training.metrics import measure_classes
 from training.split import walk_forward
@@ -23,6 +22,23 @@ if TYPE_CHECKING:
 
 TUNING_STEPS = 2
 """Steps of the walk that a setting is judged by: one split alone would be learnt by heart."""
+
+
+class TuneError(Exception):
+    """Settings can't be tried; the text is a sentence that says why and what to do."""
+
+
+def load_optuna() -> Any:
+    """The library that is an extra.
+
+    Raises:
+        TuneError: If it is not installed.
+    """
+    try:
+        import optuna  # noqa: PLC0415 - an extra
+    except ImportError:
+        raise TuneError("--tune needs optuna, which is not installed; add it with `pip install optuna`") from None
+    return optuna
 
 
 def tune(
@@ -45,12 +61,10 @@ def tune(
         on_round: Called after each round of boosting.
 
     Raises:
-        DataError: If optuna is not installed or there are too few days.
+        DataError: If there are too few days.
+        TuneError: If optuna is not installed.
     """
-    try:
-        import optuna  # noqa: PLC0415 - an extra
-    except ImportError:
-        raise DataError("--tune needs optuna, which is not installed; add it with `pip install optuna`") from None
+    optuna = load_optuna()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     steps = list(walk_forward(days, TUNING_STEPS))
 

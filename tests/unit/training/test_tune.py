@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from training.days import DataError
 from training.examples import DayExamples
 from training.naive import BREADTH, LAST_MOVE
 from training.train import Features
-from training.tune import tune
+from training.tune import TuneError, tune
 
 if TYPE_CHECKING:
     from training.fit import FitSettings
@@ -24,7 +23,7 @@ def test_without_optuna_it_says_what_to_install(
     day_of: MakeDay, quick: FitSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "optuna", None)
-    with pytest.raises(DataError, match="needs optuna, which is not installed; add it with"):
+    with pytest.raises(TuneError, match="needs optuna, which is not installed; add it with"):
         tune([day_of(i) for i in range(6)], FEATURES, quick, 2)
 
 
