@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 FIRST_OPEN = datetime(2024, 7, 7, 5, 15, tzinfo=UTC)  # 11:00 in Kathmandu
 CANDIDATE = "t-2024-07-10"
 
+pytestmark = pytest.mark.timeout(900)  # ten commands one after another, each of which imports for seconds
+
 
 def ticks_of_day(number: int, trades: int = 1200) -> list[Tick]:
     random = np.random.default_rng(number)
