@@ -1,13 +1,14 @@
-"""Examples for training and evaluation, out of files or the simulator, with progress on standard error."""
+"""Examples for training and evaluation, out of files, Kafka or the simulator, with progress on standard error."""
 
 from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
 
 import typer
 from rich.console import Console
@@ -22,6 +23,7 @@ from rich.progress import (
 )
 
 from console.errors import CommandError
+from console.ticks_topic import TopicTicks
 from feeds.replay import Replay
 from feeds.simulator.day import DayParameters, closing_prices, simulate_day
 from feeds.simulator.orders import TYPICAL_TRADES
@@ -38,7 +40,6 @@ from training.train import Features
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
-    from datetime import datetime
 
     from feeds.source import BadRow
     from jobs.settings import Settings
@@ -80,8 +81,9 @@ def select(
     bounds: tuple[datetime | None, datetime | None],
     excluded: Sequence[datetime],
     *,
-    simulated_days: int,
-    seed: int,
+    from_kafka: bool = False,
+    simulated_days: int = 0,
+    seed: int = 0,
     settings: Settings,
 ) -> Selection:
     """What the options of a command ask for.
@@ -90,25 +92,37 @@ def select(
         files: Recorded trades.
         bounds: First and last day.
         excluded: Days to leave out.
+        from_kafka: Take the ticks of the topic, up to the last day whose session is over.
         simulated_days: Number of days of the simulator.
         seed: The simulator's seed.
         settings: The settings.
 
     Raises:
-        CommandError: If there are neither files nor simulated days, or both, or a file can't be read.
+        CommandError: If there is no source of trades or more than one, or a file can't be read.
     """
-    if bool(files) == bool(simulated_days):
-        raise CommandError("say where the trades come from: either --data FILE or --simulate-days N")
+    if sum(map(bool, (files, from_kafka, simulated_days))) != 1:
+        raise CommandError("say where the trades come from: either --data FILE, --from-kafka or --simulate-days N")
     rules = load_rules(settings.market.rules_file)
     first, last = (bound.date() if bound else None for bound in bounds)
     left_out = frozenset(day.date() for day in excluded)
     if simulated_days:
         return Selection(_simulated(simulated_days, seed, rules), (), first, last, left_out, rules)
+    if from_kafka:
+        ticks = TopicTicks(settings.kafka, rules, round(settings.event_time.out_of_orderness_s * 1000))
+        over = last_day_over(rules, datetime.now(UTC))
+        return Selection(ticks, ticks.bad_rows, first, min(last or over, over), left_out, rules)
     try:
         replay = Replay(files, last_day=last)
     except FeedError as error:
         raise CommandError(str(error)) from None
     return Selection(replay, replay.bad_rows, first, last, left_out, rules)
+
+
+def last_day_over(rules: MarketRules, now: datetime) -> date:
+    """The latest day of the exchange's calendar whose session is over."""
+    today = now.astimezone(ZoneInfo(rules.timezone)).date()
+    is_over = now.timestamp() * 1000 >= rules.on(today).close
+    return today if is_over else today - timedelta(days=1)
 
 
 def _simulated(days: int, seed: int, rules: MarketRules) -> Iterator[Tick]:

@@ -44,7 +44,7 @@ VERBS = {
     "lag": Verb("console.lag", "lag", "Say how far the job is behind the ticks.", _DATA),
     "train": Verb("console.train", "train", "Train a model version.", _MODELS),
     "evaluate": Verb("console.train", "evaluate", "Measure a model version on days it has not seen.", _MODELS),
-    "model": Verb("console.train", "model", "List, show and promote model versions.", _MODELS),
+    "model": Verb("console.model", "model", "List, show, promote and shadow model versions.", _MODELS),
     "view": Verb("console.view", "view", "Keep the latest result of every symbol in Redis.", _SERVICES),
     "history": Verb("console.history", "history", "Write committed results to PostgreSQL.", _SERVICES),
     "supervise": Verb("console.stack.supervisor", "supervise", "Start again what dies of the local stack.", _SERVICES),

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 import typer
 from pydantic import SecretStr
 
+from console import model_card
 from console.errors import CommandError
 from console.main import VERBS
 from jobs.settings import PROJECT_ROOT, EventTimeSettings, KafkaSettings, Settings
@@ -27,8 +28,9 @@ if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
     from state.features import Feature
+    from udfs.manifest import Manifest
 
-DOCUMENTS = ("README.md", "docs/features.md", "docs/messages.md")
+DOCUMENTS = ("README.md", "docs/features.md", "docs/messages.md", "docs/model-card.md")
 
 _BLOCK = re.compile(r"(<!-- generated: (?P<name>[a-z-]+) -->\n).*?(?=<!-- end -->)", re.DOTALL)
 
@@ -148,10 +150,29 @@ def _topics() -> str:
     return _table(("topic", "partitions", "created with"), rows)
 
 
+def _active() -> Manifest:
+    directory = PROJECT_ROOT / "model_artifacts"
+    return load_manifest(directory, active_version(directory))
+
+
+def _model_measures() -> str:
+    manifest = _active()
+    header = ("", "", "95 % over days", "without odd lots")
+    naive = _table(("moved prices", "AUC", "accuracy", "log loss"), model_card.baseline_rows(manifest))
+    return f"{model_card.span(manifest)}\n\n{_table(header, model_card.measure_rows(manifest))}\n\n{naive}"
+
+
+def _model_parts() -> str:
+    return _table(("moved prices", "trades", "AUC", "accuracy"), model_card.hour_rows(_active()))
+
+
+def _model_calibration() -> str:
+    return _table(("said", "happened", "trades"), model_card.calibration_rows(_active()))
+
+
 def _model() -> str:
     """The active version as its manifest describes it, with its measures beside those of the baselines."""
-    directory = PROJECT_ROOT / "model_artifacts"
-    manifest = load_manifest(directory, active_version(directory))
+    manifest = _active()
     window, measures = manifest.training_window, manifest.metrics["tuning_days"]
     trees, shares = manifest.parameters, manifest.drift_baseline["labels"]
     facts = _table(
@@ -183,6 +204,9 @@ TABLES: dict[str, Callable[[], str]] = {
     "market-features": _market_features,
     "topics": _topics,
     "model": _model,
+    "model-measures": _model_measures,
+    "model-parts": _model_parts,
+    "model-calibration": _model_calibration,
 }
 
 

@@ -1,25 +1,37 @@
-"""The verbs around models: train, evaluate, model."""
+"""The verbs that make and measure model versions: train and evaluate."""
 
 from __future__ import annotations
 
 import subprocess
-from datetime import date, datetime
+from dataclasses import fields, replace
+from datetime import date, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
+from zoneinfo import ZoneInfo
 
-import orjson
 import typer
 
 from console.errors import CommandError
+from console.measures import print_json, print_measures
 
 if TYPE_CHECKING:
-    from udfs.manifest import Manifest
+    from collections.abc import Iterator
+
+    from console.examples import Selection
+    from jobs.settings import Settings
+    from training.examples import DayExamples
+    from training.fit import FitSettings
+    from udfs.artifact import Artifact
+    from udfs.manifest import Manifest, TrainingWindow
 
 Data = Annotated[
     list[Path] | None,
     typer.Option("--data", help="Trades: floorsheet CSV(.gz), plain CSV or Parquet, in order of their days."),
 ]
 More = Annotated[list[Path] | None, typer.Argument(metavar="[FILE]...", help="More files for --data.")]
+FromKafka = Annotated[
+    bool, typer.Option("--from-kafka", help="Take the trades of `nepse-ticks`, up to the last day that is over.")
+]
 First = Annotated[datetime | None, typer.Option("--from", formats=["%Y-%m-%d"], help="First day.")]
 Last = Annotated[datetime | None, typer.Option("--to", formats=["%Y-%m-%d"], help="Last day.")]
 Excluded = Annotated[
@@ -30,17 +42,22 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
 def train(
-    version: Annotated[str, typer.Option(help="Name of the new version.")],
     *,
+    version: Annotated[str, typer.Option(help="Name of the new version; with --since-last its last day.")] = "",
     data: Data = None,
     more: More = None,
+    from_kafka: FromKafka = False,
     first: First = None,
     last: Last = None,
     exclude_day: Excluded = None,
     simulate_days: SimulateDays = 0,
+    since_last: Annotated[
+        bool, typer.Option("--since-last", help="Train a candidate as the active version, with the days since it.")
+    ] = False,
     seed: Annotated[int, typer.Option(help="Seed of the simulator and of the training.")] = 20240410,
     rounds: Annotated[int, typer.Option(min=1, help="Most rounds of boosting, each one tree per class.")] = 60,
     folds: Annotated[int, typer.Option(min=0, help="First measure a walk forward of so many steps.")] = 0,
+    tune: Annotated[int, typer.Option(min=0, help="First try so many settings of the trees; needs optuna.")] = 0,
     activate: Annotated[bool, typer.Option("--activate", help="Make it the version that scores.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -49,10 +66,12 @@ def train(
     from jobs.settings import Settings  # noqa: PLC0415
     from training.days import DataError  # noqa: PLC0415
     from training.fit import FitSettings  # noqa: PLC0415
-    from training.train import measure_walk_forward  # noqa: PLC0415
-    from training.train import train as train_version  # noqa: PLC0415
     from udfs import artifact as artifacts  # noqa: PLC0415
 
+    if bool(version) == since_last:
+        raise CommandError("name the new version with --version, or let --since-last name it by its last day")
+    if tune:
+        _require_optuna()
     settings = Settings()
     revision = _git_revision()  # now: by the end of the training the checkout may have moved on
     fit_settings = FitSettings(rounds=rounds, seed=seed)
@@ -60,31 +79,34 @@ def train(
         [*(data or ()), *(more or ())],
         (first, last),
         exclude_day or (),
+        from_kafka=from_kafka,
         simulated_days=simulate_days,
         seed=seed,
         settings=settings,
     )
     try:
-        artifacts.require_new(settings.model.directory, version)
+        predecessor = _active(settings) if since_last else None
+        if predecessor is not None:
+            selection = _going_on(selection, predecessor.training_window)
+            fit_settings = _grown_like(fit_settings, predecessor)
+        else:
+            artifacts.require_new(settings.model.directory, version)
         with examples.selected(selection, settings) as days:
-            steps = list(measure_walk_forward(days, examples.FEATURES, fit_settings, folds)) if folds else []
-            with examples.progress("growing trees", rounds) as advance:
-                trained = train_version(
-                    days, examples.FEATURES, version, fit_settings, git_revision=revision, on_round=advance
-                )
-        manifest = trained.manifest
-        if steps:
-            manifest = manifest.model_copy(update={"metrics": manifest.metrics | {"walk_forward": steps}})
-        folder = artifacts.write_artifact(settings.model.directory, trained.booster, trained.scaler, manifest)
+            if predecessor is not None:
+                version = _name_of_next(predecessor, days, settings)
+            trained = _train_on(days, version, fit_settings, selection, revision, folds=folds, tune=tune)
+        folder = artifacts.write_artifact(settings.model.directory, trained.booster, trained.scaler, trained.manifest)
         if activate:
             artifacts.activate(settings.model.directory, version)
     except (artifacts.ArtifactError, DataError) as error:
         raise CommandError(str(error)) from None
     if as_json:
-        _print_json({"version": version, "folder": str(folder), "active": activate} | manifest.metrics)
-    else:
-        _print_measures(f"{version} on its tuning days", manifest.metrics["tuning_days"])
-        typer.echo(f"written to {folder}" + (", now active" if activate else ""))
+        print_json({"version": version, "folder": str(folder), "active": activate} | trained.manifest.metrics)
+        return
+    print_measures(f"{version} on its tuning days", trained.manifest.metrics["tuning_days"])
+    typer.echo(f"written to {folder}" + (", now active" if activate else ""))
+    if predecessor is not None:
+        typer.echo(f"compare it in the running job: tickcast model shadow {version}")
 
 
 def evaluate(
@@ -92,6 +114,7 @@ def evaluate(
     version: Annotated[str, typer.Option("--model", help="Version to measure; without it the one that scores.")] = "",
     data: Data = None,
     more: More = None,
+    from_kafka: FromKafka = False,
     first: First = None,
     last: Last = None,
     exclude_day: Excluded = None,
@@ -111,6 +134,7 @@ def evaluate(
         [*(data or ()), *(more or ())],
         (first, last),
         exclude_day or (),
+        from_kafka=from_kafka,
         simulated_days=simulate_days,
         seed=seed,
         settings=settings,
@@ -131,54 +155,108 @@ def evaluate(
             )
 
     with examples.selected(selection, settings, refuse_seen) as days:
-        measures = evaluate_version(artifact, days)
+        measures = evaluate_version(artifact, days, ZoneInfo(selection.rules.timezone))
     if as_json:
-        _print_json({"version": version} | measures)
+        print_json({"version": version} | measures)
     else:
-        _print_measures(f"{version} on {measures['days']} days", measures)
+        print_measures(f"{version} on {measures['days']} days", measures)
 
 
-model = typer.Typer(help="List and show model versions.", no_args_is_help=True, rich_markup_mode=None)
+def _train_on(
+    days: list[DayExamples],
+    version: str,
+    settings: FitSettings,
+    selection: Selection,
+    revision: str | None,
+    *,
+    folds: int,
+    tune: int,
+) -> Artifact:
+    """Tunes and walks forward where asked for, then trains; each with its progress."""
+    from console.examples import FEATURES, progress  # noqa: PLC0415 - as above
+    from training.train import measure_walk_forward  # noqa: PLC0415
+    from training.train import train as train_version  # noqa: PLC0415
+    from training.tune import TUNING_STEPS  # noqa: PLC0415
+    from training.tune import tune as tune_settings  # noqa: PLC0415
+
+    zone = ZoneInfo(selection.rules.timezone)
+    if tune:
+        with progress("trying settings", tune * TUNING_STEPS * settings.rounds) as advance:
+            settings = tune_settings(days, FEATURES, settings, tune, advance)
+    metrics = {}
+    if folds:
+        with progress("walking forward", folds * settings.rounds) as advance:
+            metrics["walk_forward"] = measure_walk_forward(days, FEATURES, settings, folds, zone, advance)
+    with progress("growing trees", settings.rounds) as advance:
+        trained = train_version(days, FEATURES, version, settings, zone, git_revision=revision, on_round=advance)
+    manifest = trained.manifest.model_copy(update={"metrics": trained.manifest.metrics | metrics})
+    return replace(trained, manifest=manifest)
 
 
-@model.command("list")
-def list_versions(as_json: AsJson = False) -> None:
-    """List all model versions."""
-    from jobs.settings import Settings  # noqa: PLC0415 - as above
-    from udfs import artifact as artifacts  # noqa: PLC0415
+def _require_optuna() -> None:
+    """Say now that it is missing, not after the days were replayed."""
+    from training.tune import TuneError, load_optuna  # noqa: PLC0415 - as above
 
-    directory = Settings().model.directory
     try:
-        manifests = [artifacts.load_manifest(directory, version) for version in artifacts.versions(directory)]
-        active = artifacts.active_version(directory) if (directory / artifacts.ACTIVE_FILE).exists() else None
-    except artifacts.ArtifactError as error:
+        load_optuna()
+    except TuneError as error:
         raise CommandError(str(error)) from None
-    if as_json:
-        _print_json({"active": active, "versions": [_summary(manifest) for manifest in manifests]})
-        return
-    for manifest in manifests:
-        summary = _summary(manifest)
-        mark = "*" if manifest.version == active else " "
-        typer.echo(f"{mark} {manifest.version}  {summary['first_day']} to {summary['last_day']}  {summary['created']}")
 
 
-@model.command("show")
-def show_version(version: Annotated[str, typer.Argument(help="Name of the version.")], as_json: AsJson = False) -> None:
-    """Show the manifest of a model version."""
-    from jobs.settings import Settings  # noqa: PLC0415 - as above
-    from udfs import artifact as artifacts  # noqa: PLC0415
+def _active(settings: Settings) -> Manifest:
+    from udfs.artifact import active_version, load_manifest  # noqa: PLC0415 - as above
 
-    try:
-        manifest = artifacts.load_manifest(Settings().model.directory, version)
-    except artifacts.ArtifactError as error:
-        raise CommandError(str(error)) from None
-    if as_json:
-        _print_json(manifest.model_dump(mode="json"))
-        return
-    shown = manifest.model_dump(mode="json", exclude={"drift_baseline", "metrics", "feature_names"})
-    shown |= {"features": len(manifest.feature_names)}
-    typer.echo(orjson.dumps(shown, option=orjson.OPT_INDENT_2).decode())
-    _print_measures("on its tuning days", manifest.metrics["tuning_days"])
+    directory = settings.model.directory
+    return load_manifest(directory, settings.model.version or active_version(directory))
+
+
+def _going_on(selection: Selection, window: TrainingWindow) -> Selection:
+    """The days that a version has seen and all later ones."""
+    seen = {*window.fit_days, *window.tuning_days}
+    left_out = {day for day in _days_between(window.first_day, window.last_day) if day.isoformat() not in seen}
+    first = date.fromisoformat(window.first_day)
+    return replace(selection, first=max(selection.first or first, first), excluded=selection.excluded | left_out)
+
+
+def _days_between(first: str, last: str) -> Iterator[date]:
+    day = date.fromisoformat(first)
+    while day <= date.fromisoformat(last):
+        yield day
+        day += timedelta(days=1)
+
+
+def _grown_like(settings: FitSettings, predecessor: Manifest) -> FitSettings:
+    """The settings with what the predecessor's trees were grown with, but for the most rounds."""
+    known = {field.name for field in fields(settings)} - {"rounds"}
+    parameters = {name: value for name, value in predecessor.parameters.items() if name in known}
+    return replace(settings, **parameters)
+
+
+def _name_of_next(predecessor: Manifest, days: list[DayExamples], settings: Settings) -> str:
+    """Name of the version that these days make: the exchange's prefix and the last day.
+
+    Raises:
+        CommandError: If no day is later than those that the predecessor has seen.
+    """
+    from udfs.artifact import require_new  # noqa: PLC0415 - as above
+
+    window = predecessor.training_window
+    last = days[-1].day.isoformat()
+    if last <= window.last_day:
+        raise CommandError(
+            f"there is no trade after {window.last_day}, the last day that {predecessor.version} has seen; "
+            "nothing is to be added"
+        )
+    missing = {*window.fit_days, *window.tuning_days} - {day.day.isoformat() for day in days}
+    if missing:
+        typer.echo(
+            f"{len(missing)} days that {predecessor.version} was trained on are not in the data, the first of them "
+            f"{min(missing)}; the candidate does not learn from them",
+            err=True,
+        )
+    version = f"{settings.kafka.topic_prefix}-{last}"
+    require_new(settings.model.directory, version)
+    return version
 
 
 def _git_revision() -> str | None:
@@ -191,33 +269,3 @@ def _git_revision() -> str | None:
     except (OSError, subprocess.SubprocessError):
         return None
     return found.stdout.strip()
-
-
-def _summary(manifest: Manifest) -> dict[str, Any]:
-    window = manifest.training_window
-    return {
-        "version": manifest.version,
-        "created": manifest.created.isoformat(),
-        "first_day": window.first_day,
-        "last_day": window.last_day,
-        "trades": window.trades,
-        "feature_schema": manifest.feature_schema,
-    }
-
-
-def _print_json(document: dict[str, Any]) -> None:
-    typer.echo(orjson.dumps(document))
-
-
-def _print_measures(title: str, measures: dict[str, Any]) -> None:
-    from rich.console import Console  # noqa: PLC0415 - as above
-    from rich.table import Table  # noqa: PLC0415
-
-    table = Table("measure", "value", title=f"{title}: {measures['trades']:,} trades")
-    for group in ("non_flat", "three_class"):
-        for name, value in measures[group].items():
-            table.add_row(f"{group} {name}", f"{value:,.4f}" if isinstance(value, float) else f"{value:,}")
-    table.add_row("ece_p_up", f"{measures['ece_p_up']:.4f}")
-    for name, baseline in measures["baselines"].items():
-        table.add_row(f"baseline {name}", "  ".join(f"{key} {value:.4f}" for key, value in baseline.items()))
-    Console().print(table)

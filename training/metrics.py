@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.stats import rankdata
 
+from state.tally import CALIBRATION_BINS, PROBABILITY_FLOOR
 from training.labels import DOWN, FLAT, UP
 from udfs.manifest import CLASSES
 
@@ -16,11 +17,6 @@ if TYPE_CHECKING:
     Floats = npt.NDArray[np.float64]
     Labels = npt.NDArray[np.int8]
     Flags = npt.NDArray[np.bool_]
-
-_FLOOR = 1e-15
-"""Probabilities below it count as it: one impossible event must not make a log loss infinite."""
-
-_CALIBRATION_BINS = 15
 
 
 def measure(probabilities: npt.NDArray[np.float32], labels: Labels) -> dict[str, Any]:
@@ -37,13 +33,18 @@ def measure(probabilities: npt.NDArray[np.float32], labels: Labels) -> dict[str,
     wide = probabilities.astype(np.float64)
     up, down = wide[:, UP], wide[:, DOWN]
     moved = labels != FLAT
-    directional = up[moved] / np.maximum(up[moved] + down[moved], _FLOOR)
     return {
         "trades": len(labels),
-        "non_flat": measure_direction(directional, labels[moved] == UP),
+        "non_flat": measure_direction(rise_against_fall(up[moved], down[moved]), labels[moved] == UP),
         "three_class": measure_classes(wide, labels),
         "ece_p_up": calibration_error(up, labels == UP),
     }
+
+
+def rise_against_fall(up: Floats, down: Floats) -> Floats:
+    """Probability of up where flat is ruled out."""
+    ratio: Floats = up / np.maximum(up + down, PROBABILITY_FLOOR)
+    return ratio
 
 
 def measure_direction(p_up: Floats, is_up: Flags) -> dict[str, float]:
@@ -55,11 +56,10 @@ def measure_direction(p_up: Floats, is_up: Flags) -> dict[str, float]:
     """
     if not len(is_up):
         return {"trades": 0} | dict.fromkeys(("auc", "accuracy", "log_loss", "top_decile_precision"), np.nan)
-    right = np.where(p_up == 0.5, 0.5, (p_up > 0.5) == is_up)  # noqa: PLR2004 - the even chance
     return {
         "trades": len(is_up),
         "auc": area_under_curve(p_up, is_up),
-        "accuracy": float(right.mean()),
+        "accuracy": float(_right(p_up, is_up).mean()),
         "log_loss": _log_loss(np.where(is_up, p_up, 1.0 - p_up)),
         "top_decile_precision": top_decile_precision(p_up, is_up),
     }
@@ -87,11 +87,14 @@ def area_under_curve(scores: Floats, positive: Flags) -> float:
     return (ranks - positives * (positives + 1) / 2) / (positives * negatives)
 
 
-def top_decile_precision(scores: Floats, positive: Flags) -> float:
-    """Share of positives among the tenth of the trades that score highest (at least one; the earlier of ties)."""
-    count = max(1, len(scores) // 10)
-    highest = np.argsort(-scores, kind="stable")[:count]
-    return float(positive[highest].mean())
+def top_decile_precision(p_up: Floats, is_up: Flags) -> float:
+    """Share of right directions among the tenth of the trades whose direction was said most surely, up or down.
+
+    The sureness is max(P(up), 1 - P(up)). At least one trade; the earlier of ties. An even chance is half right.
+    """
+    count = max(1, len(p_up) // 10)
+    surest = np.argsort(-np.maximum(p_up, 1.0 - p_up), kind="stable")[:count]
+    return float(_right(p_up[surest], is_up[surest]).mean())
 
 
 def macro_f1(decided: npt.NDArray[np.int64], labels: Labels) -> float:
@@ -112,32 +115,34 @@ def calibration_error(probabilities: Floats, happened: Flags) -> float:
     """
     if not len(probabilities):
         return float("nan")
-    bins = np.minimum((probabilities * _CALIBRATION_BINS).astype(np.int64), _CALIBRATION_BINS - 1)
-    excess = np.bincount(bins, weights=probabilities - happened, minlength=_CALIBRATION_BINS)
+    excess = np.bincount(_bins(probabilities), weights=probabilities - happened, minlength=CALIBRATION_BINS)
     return float(np.abs(excess).sum() / len(probabilities))
 
 
-def measure_sign(signs: Floats, labels: Labels) -> dict[str, float]:
-    """A baseline that forecasts the direction by a sign: up above 0, down below, undecided at 0 or NaN.
+def calibration_table(probabilities: Floats, happened: Flags) -> list[dict[str, float]]:
+    """What was said and what happened, bin by bin.
 
     Returns:
-        `auc` and `accuracy` on the trades whose price moved, undecided ones counting half right.
+        Of each bin that holds a trade, from the lowest: `said`, the mean probability; `happened`, the share of
+        the trades where it came true; `trades`, their number.
     """
-    moved = labels != FLAT
-    forecast = np.sign(np.nan_to_num(signs[moved])) / 2.0 + 0.5
-    scores = measure_direction(forecast, labels[moved] == UP)
-    return {"auc": scores["auc"], "accuracy": scores["accuracy"]}
+    bins = _bins(probabilities)
+    counts = np.bincount(bins, minlength=CALIBRATION_BINS)
+    said = np.bincount(bins, weights=probabilities, minlength=CALIBRATION_BINS)
+    came = np.bincount(bins, weights=happened, minlength=CALIBRATION_BINS)
+    return [
+        {"said": float(said[i] / counts[i]), "happened": float(came[i] / counts[i]), "trades": int(counts[i])}
+        for i in np.flatnonzero(counts)
+    ]
 
 
-def measure_majority(labels: Labels) -> dict[str, float]:
-    """A baseline that always names the most frequent outcome: its accuracy on moved and on all trades."""
-    counts = np.bincount(labels, minlength=len(CLASSES))
-    moved = int(counts[UP] + counts[DOWN])
-    return {
-        "accuracy": float(max(counts[UP], counts[DOWN]) / moved) if moved else float("nan"),
-        "three_class_accuracy": float(counts.max() / len(labels)) if len(labels) else float("nan"),
-    }
+def _bins(probabilities: Floats) -> npt.NDArray[np.int64]:
+    return np.minimum((probabilities * CALIBRATION_BINS).astype(np.int64), CALIBRATION_BINS - 1)
+
+
+def _right(p_up: Floats, is_up: Flags) -> Floats:
+    return np.where(p_up == 0.5, 0.5, (p_up > 0.5) == is_up)  # noqa: PLR2004 - the even chance
 
 
 def _log_loss(of_what_came: Floats) -> float:
-    return float(-np.log(np.maximum(of_what_came, _FLOOR)).mean())
+    return float(-np.log(np.maximum(of_what_came, PROBABILITY_FLOOR)).mean())

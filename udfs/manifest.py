@@ -67,6 +67,39 @@ class Calibration(Document):
     temperature: float = Field(gt=0)
 
 
+class NaiveRates(Document):
+    """What forecasts without a model know of the days of the fit.
+
+    Attributes:
+        classes: Share of each outcome, in the order of :data:`CLASSES`.
+        up_after_fall: Share of rises among the trades that moved, where the last price change before was a fall.
+        up_after_none: The same where there was none.
+        up_after_rise: The same where it was a rise.
+    """
+
+    classes: tuple[float, float, float]
+    up_after_fall: float = Field(ge=0, le=1)
+    up_after_none: float = Field(ge=0, le=1)
+    up_after_rise: float = Field(ge=0, le=1)
+
+    @property
+    def up(self) -> float:
+        """Share of rises among the trades that moved."""
+        up, _, down = self.classes
+        return up / (up + down) if up + down else 0.5
+
+    def forecasts(self, last_move: float, breadth: float) -> tuple[float, float, float]:
+        """P(up) against down as the rules of :data:`state.tally.NAIVE_RULES` say it of one trade.
+
+        Args:
+            last_move: Direction of the symbol's last price change, this trade included; NaN: unknown.
+            breadth: The market's breadth over 60 s; NaN: unknown.
+        """
+        after = self.up_after_rise if last_move > 0 else self.up_after_fall if last_move < 0 else self.up_after_none
+        by_breadth = 1.0 if breadth > 0 else 0.0 if breadth < 0 else 0.5
+        return self.up, after, by_breadth
+
+
 class FileEntry(Document):
     """What a file of the version must be."""
 
@@ -87,8 +120,10 @@ class Manifest(Document):
         training_window: The days it has seen.
         calibration: How margins become probabilities.
         parameters: The trees' hyperparameters, the random seed among them.
-        metrics: Measures on the tuning days.
+        metrics: Measures as :func:`training.evaluate.evaluate` gives them: `tuning_days`, and `walk_forward` where
+            it was measured.
         drift_baseline: How features and probabilities were distributed, to compare the live ones with.
+        naive_rates: What forecasts without a model know; None in versions from before it was kept.
         git_revision: Revision of the code that trained it, where known.
     """
 
@@ -103,4 +138,5 @@ class Manifest(Document):
     parameters: dict[str, Any]
     metrics: dict[str, Any]
     drift_baseline: dict[str, Any]
+    naive_rates: NaiveRates | None = None
     git_revision: str | None = None

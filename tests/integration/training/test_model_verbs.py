@@ -82,6 +82,10 @@ def test_it_is_evaluated_on_a_later_day(folder: Path) -> None:
     assert set(measures["non_flat"]) >= {"auc", "accuracy", "log_loss", "top_decile_precision"}
     assert set(measures["three_class"]) == {"log_loss", "macro_f1", "accuracy"}
     assert 0.0 <= measures["ece_p_up"] <= 1.0
+    assert measures["without_odd_lots"]["trades"] == 1500
+    assert [row["hour"] for row in measures["by_hour"]] == [11, 12, 13, 14]
+    assert sum(row["symbols"] for row in measures["by_group"]) == 7
+    assert measures["placebo"]["auc"] == pytest.approx(0.5, abs=0.1)
     assert set(measures["baselines"]) == {"majority", "last_move_sign", "market_breadth_sign"}
 
 
@@ -110,8 +114,10 @@ def test_training_on_the_same_days_gives_the_same_model(folder: Path) -> None:
         (["train", "--version", "v1", "--data", "FILE"], "exists already; choose another name"),
         (["train", "--version", "../v2", "--data", "FILE"], "is no name of a model version"),
         (["train", "--version", "v2", "--data", "FILE"], "at least two days"),
-        (["train", "--version", "v2"], "either --data FILE or --simulate-days N"),
+        (["train", "--version", "v2"], "either --data FILE, --from-kafka or --simulate-days N"),
         (["train", "--version", "v2", "--data", "nowhere.csv"], "nowhere.csv"),
+        (["train", "--data", "FILE"], "name the new version with --version"),
+        (["train", "--version", "v2", "--since-last", "--data", "FILE"], "let --since-last name it"),
         (["evaluate", "--model", "v9", "--data", "FILE"], "choose one of: v1"),
         (
             ["evaluate", "--model", "v1", "--data", "FILE", "--from", "2025-01-01"],

@@ -9,11 +9,10 @@ from scipy.stats import mannwhitneyu
 from training.metrics import (
     area_under_curve,
     calibration_error,
+    calibration_table,
     macro_f1,
     measure,
     measure_direction,
-    measure_majority,
-    measure_sign,
     top_decile_precision,
 )
 
@@ -67,11 +66,17 @@ def test_a_class_that_neither_came_nor_was_named_does_not_count_in_macro_f1() ->
     assert macro_f1(np.array([UP, FLAT]), labels(UP, FLAT)) == 1.0
 
 
-def test_the_top_decile_is_the_tenth_with_the_highest_scores() -> None:
-    scores = np.linspace(0.0, 1.0, 40)
-    positive = np.zeros(40, dtype=bool)
-    positive[[0, 36, 38, 39]] = True
-    assert top_decile_precision(scores, positive) == 0.75
+def test_the_top_decile_is_the_tenth_of_the_most_surely_said_rises_and_falls() -> None:
+    p_up = np.concatenate([[0.99, 0.98, 0.01, 0.02], np.full(36, 0.6)])
+    is_up = np.zeros(40, dtype=bool)
+    is_up[[0, 2]] = True  # of the two rises that were surely said one came, of the two falls one
+    assert top_decile_precision(p_up, is_up) == 0.5
+    is_up[1] = True
+    assert top_decile_precision(p_up, is_up) == 0.75
+
+
+def test_falls_that_were_surely_said_and_came_are_precise() -> None:
+    assert top_decile_precision(np.linspace(0.0, 0.4, 40), np.zeros(40, dtype=bool)) == 1.0
 
 
 def test_forecasts_that_come_true_as_often_as_said_have_no_calibration_error() -> None:
@@ -98,13 +103,19 @@ def test_a_day_on_which_nothing_moved_has_no_measure_of_direction() -> None:
     assert math.isnan(measures["non_flat"]["auc"])
 
 
-def test_the_sign_of_the_last_move_is_a_forecast_undecided_where_it_is_missing() -> None:
-    signs = np.array([1.0, -1.0, np.nan, 0.0, 1.0])
-    baseline = measure_sign(signs, labels(UP, DOWN, UP, DOWN, FLAT))
-    assert baseline["accuracy"] == 0.75
-    assert baseline["auc"] == pytest.approx((1 + 1 + 1 + 0.5) / 4)
+def test_the_calibration_table_says_how_often_came_what_was_said() -> None:
+    said = np.array([0.25, 0.25, 0.26, 0.25, 0.9])
+    came = np.array([True, False, False, True, True])
+    low, high = calibration_table(said, came)
+    assert low == {"said": pytest.approx(0.2525), "happened": 0.5, "trades": 4}
+    assert high == {"said": pytest.approx(0.9), "happened": 1.0, "trades": 1}
 
 
-def test_the_majority_is_the_most_frequent_outcome() -> None:
-    baseline = measure_majority(labels(UP, FLAT, FLAT, FLAT, DOWN, DOWN))
-    assert baseline == {"accuracy": pytest.approx(2 / 3), "three_class_accuracy": 0.5}
+def test_the_calibration_error_is_that_of_the_table() -> None:
+    random = np.random.default_rng(3)
+    said = random.random(1000)
+    came = random.random(1000) < said**2
+    table = calibration_table(said, came)
+    assert sum(row["trades"] for row in table) == 1000
+    error = sum(abs(row["said"] - row["happened"]) * row["trades"] for row in table) / 1000
+    assert calibration_error(said, came) == pytest.approx(error, rel=1e-12)
