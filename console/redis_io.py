@@ -54,7 +54,5 @@ def lasting_refusal(error: BaseException) -> str | None:
             )
         if isinstance(cause, FileNotFoundError | PermissionError):
             return "the file in TICKCAST_REDIS__SSL_CA_FILE can't be read; correct it"
-        if isinstance(cause, ssl.SSLError) and cause.reason == "WRONG_VERSION_NUMBER":
-            return "Redis does not encrypt; TICKCAST_REDIS__URL begins with redis:// then, not rediss://"
         cause = cause.__cause__ or cause.__context__
     return None

@@ -18,12 +18,11 @@ from state.tick import Tick
 
 if TYPE_CHECKING:
     from jobs.settings import Settings
-    from tests.integration.security.conftest import Certificates
 
 NOON = 1_721_542_500_000
-PATIENCE_S = 2
+PATIENCE_S = 3
 BOUND_S = 15
-LOG_ON = "TICKCAST_KAFKA__SASL_PASSWORD|user and password for SASL"
+LOG_ON = r"TICKCAST_KAFKA__SASL_PASSWORD|user and password for SASL"
 
 
 @pytest.fixture
@@ -48,12 +47,10 @@ def test_ticks_go_in_and_come_out_where_the_broker_demands_encryption_and_a_pass
     ("change", "remedy"),
     [
         ({"sasl_password": SecretStr("mistyped")}, LOG_ON),
-        ({"sasl_username": "nobody"}, LOG_ON),
         ({"sasl_mechanism": "SCRAM-SHA-256"}, "TICKCAST_KAFKA__SASL_MECHANISM"),
-        ({"ssl_ca_file": ""}, r"not trusted \(unable to get local issuer.*TICKCAST_KAFKA__SSL_CA_FILE"),
+        ({"ssl_ca_file": ""}, r"not trusted .unable to get local issuer.*TICKCAST_KAFKA__SSL_CA_FILE"),
         ({"ssl_ca_file": "/nowhere.pem"}, "TICKCAST_KAFKA__SSL_CA_FILE can't be read"),
         ({"security_protocol": "PLAINTEXT"}, "TICKCAST_KAFKA__SECURITY_PROTOCOL"),
-        ({"security_protocol": "SASL_PLAINTEXT"}, "TICKCAST_KAFKA__SECURITY_PROTOCOL"),
     ],
     ids=lambda value: value if isinstance(value, str) else " ".join(value),
 )
@@ -75,15 +72,6 @@ def test_a_feed_is_told_that_the_log_on_is_refused(secured: Settings) -> None:
     kafka = secured.kafka.model_copy(update={"sasl_password": SecretStr("mistyped")})
     with pytest.raises(FeedError, match=LOG_ON):
         TickProducer(connection_config(kafka), topic_name(Topic.TICKS, kafka))
-
-
-@pytest.mark.usefixtures("impatient")
-def test_an_administrator_is_told_that_the_certificate_is_a_strangers(
-    secured: Settings, certificates: Certificates
-) -> None:
-    kafka = secured.kafka.model_copy(update={"ssl_ca_file": str(certificates.stranger)})
-    with pytest.raises(CommandError, match="its certificate is not trusted"):
-        open_admin(kafka)
 
 
 @pytest.mark.usefixtures("impatient")
