@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,9 +16,11 @@ from feeds.source import FeedError
 from jobs.settings import KafkaSettings
 from jobs.topics import Topic, topic_name
 from state.tick import Tick
+from tests.integration.security.conftest import EncryptedDoor
 
 if TYPE_CHECKING:
     from jobs.settings import Settings
+    from tests.integration.security.conftest import Certificates
 
 NOON = 1_721_542_500_000
 PATIENCE_S = 3
@@ -72,6 +75,14 @@ def test_a_feed_is_told_that_the_log_on_is_refused(secured: Settings) -> None:
     kafka = secured.kafka.model_copy(update={"sasl_password": SecretStr("mistyped")})
     with pytest.raises(FeedError, match=LOG_ON):
         TickProducer(connection_config(kafka), topic_name(Topic.TICKS, kafka))
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_server_with_another_name_is_not_taken_for_the_broker(secured: Settings, certificates: Certificates) -> None:
+    with closing(EncryptedDoor(1, certificates.elsewhere)) as misnamed:
+        kafka = secured.kafka.model_copy(update={"bootstrap_servers": f"127.0.0.1:{misnamed.port}"})
+        with pytest.raises(CommandError, match=r"its certificate is not trusted .*127\.0\.0\.1"):
+            open_admin(kafka)
 
 
 @pytest.mark.usefixtures("impatient")
