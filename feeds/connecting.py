@@ -40,7 +40,7 @@ _CAUSES = (
     (
         # What a broker does that asks for TLS and gets none, and many a one that refuses a password.
         r"socket disconnected|Connection reset",
-        "it closes the connection; correct TICKCAST_KAFKA__SECURITY_PROTOCOL, or the user and password for SASL",
+        "it closes the connection; correct TICKCAST_KAFKA__SECURITY_PROTOCOL, or user, password or mechanism for SASL",
     ),
 )
 
