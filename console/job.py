@@ -103,10 +103,10 @@ def submit_job(settings: Settings, start: str = "", *, to_starting_cluster: bool
     otherwise = "the job is being submitted already; see `tickcast status`, and try again if it does not come up"
     with alone(settings.home / "run" / "submit.lock", otherwise):
         if not to_starting_cluster:
-            # The job itself would try for ever to log on to a broker that refuses it.
-            open_admin(settings.kafka).close()
             _require_slots(rest, settings.flink.parallelism)
             _require_none_running(rest)
+            # The job itself would try for ever to log on to a broker that refuses it.
+            open_admin(settings.kafka).close()
         return _hand_over(rest, settings, start)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -150,6 +151,21 @@ def test_the_password_is_in_no_command_line(job: Job, secret: str) -> None:
     lines = [" ".join(process.info["cmdline"] or ()) for process in psutil.process_iter(["cmdline"])]
     assert any("taskmanager" in line for line in lines)
     assert not any(secret in line for line in lines)
+
+
+def test_the_cluster_and_the_jobs_workers_listen_on_loopback_only(job: Job, cluster: FlinkCluster) -> None:
+    del job
+    managers = [psutil.Process(process.pid) for process in cluster.processes()]
+    family = [*managers, *(child for manager in managers for child in manager.children(recursive=True))]
+    assert len(family) > len(managers), "the job has no Python worker"
+    addresses = {
+        ipaddress.ip_address(connection.laddr[0])
+        for process in family
+        for connection in process.net_connections("inet")
+        if connection.status == psutil.CONN_LISTEN
+    }
+    assert addresses
+    assert all((getattr(one, "ipv4_mapped", None) or one).is_loopback for one in addresses), addresses
 
 
 def test_nobody_can_submit_or_cancel_a_job_in_the_browser(job: Job, settings: Settings) -> None:
