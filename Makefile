@@ -2,7 +2,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint down clean
+.PHONY: help setup demo test lint audit fuzz down clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -12,6 +12,9 @@ IS_PYTHON := import sys; sys.exit(sys.version_info[:2] != (3, 11))
 UV_OF_LOCK := awk '/^[a-z]/ {keep = /^uv==/} keep' requirements.lock
 # uv takes the package index and the certificates that pip was told to use.
 UV_ENVIRONMENT := UV_NATIVE_TLS=true $${PIP_INDEX_URL:+UV_DEFAULT_INDEX="$$PIP_INDEX_URL"}
+# How long `make fuzz` looks at each reader of foreign bytes.
+SECONDS := 60
+AUDIT := $(BIN)/uv tool run --from pip-audit==2.10.1 pip-audit
 
 help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-7s %s\n", $$1, $$2}' Makefile
@@ -28,6 +31,23 @@ lint: setup ## Check form and types of the code
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+
+audit: setup ## Look for known vulnerabilities in the locked packages; asks a service on the internet
+	@$(UV_ENVIRONMENT) timeout 300 $(AUDIT) --requirement requirements.lock --require-hashes --disable-pip \
+	  --progress-spinner off --timeout 15 >$(VENV)/audit.log 2>&1; code=$$?; \
+	if grep -q '^Found ' $(VENV)/audit.log; then cat $(VENV)/audit.log; exit 1; fi; \
+	if [ $$code -ne 0 ] || grep -q 'could not be audited' $(VENV)/audit.log; then \
+	  echo 'Not audited: the list of vulnerabilities does not answer for every package from here; $(VENV)/audit.log says which and why.' >&2; \
+	  exit 2; \
+	fi; \
+	echo 'No known vulnerability in the packages of requirements.lock.'
+
+fuzz: setup ## Look for inputs that break a parser or a codec (SECONDS=60 for each)
+	@$(UV_ENVIRONMENT) $(BIN)/uv pip install --quiet --python $(BIN)/python --target $(VENV)/fuzz atheris==3.0.0
+	@for target in tick feed file state; do \
+	  PYTHONPATH=$(VENV)/fuzz $(BIN)/python tests/fuzz/search.py $$target \
+	    -max_total_time=$(SECONDS) -max_len=1000 -verbosity=0 || exit 1; \
+	done
 
 down: setup ## Stop the local stack; its data stay
 	@$(BIN)/tickcast down

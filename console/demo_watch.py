@@ -8,9 +8,9 @@ from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 import orjson
-import redis
 
 from console.kafka_io import open_consumer, poll
+from console.redis_io import open_redis
 from console.view import STREAM_KEY
 from feeds.source import RawMessage
 from jobs.topics import Topic, topic_name
@@ -147,7 +147,7 @@ def answers_to(messages: Sequence[Tick | RawMessage], calendar: TradingCalendar)
 
 def written_to_redis_at(settings: Settings) -> dict[TickName, float]:
     """When the view first wrote each tick's prediction, s since the epoch, as its stream tells."""
-    client = redis.Redis.from_url(settings.redis.url.get_secret_value(), decode_responses=True)
+    client = open_redis(settings.redis)
     written: dict[TickName, float] = {}
     try:
         entries: list[tuple[str, dict[str, str]]] = client.xrange(STREAM_KEY)  # type: ignore[assignment]

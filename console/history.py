@@ -20,6 +20,7 @@ from psycopg import sql
 from console.errors import CommandError
 from console.history_schema import TABLES, Table, describe, migrate
 from console.logs import configure_logging
+from console.postgres_io import open_postgres, sentence
 from console.topic_writer import StoreUnavailableError, follow_topics, stop_on_signals
 from jobs.settings import Settings
 from jobs.topics import topic_name
@@ -31,31 +32,26 @@ if TYPE_CHECKING:
 
     from kafka.consumer.fetcher import ConsumerRecord
     from psycopg.rows import TupleRow
-    from pydantic import SecretStr
 
-    from jobs.settings import KafkaSettings
+    from jobs.settings import KafkaSettings, PostgresSettings
 
-_CONNECT_TIMEOUT_S = 5
-_TCP_TIMEOUT_MS = 30_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MISFITS = (psycopg.DataError, psycopg.IntegrityError)
 _OUTAGES = (psycopg.OperationalError, psycopg.InterfaceError, psycopg.InternalError)
-_LASTING_REFUSALS = ("authentication failed", "no password supplied", "pg_hba.conf", "does not exist")
-"""Words in a server's refusal to log on that waiting will not change; a code for it does not reach the client."""
 
 
 class PostgresHistory:
     """The PostgreSQL side of the history; a :class:`console.topic_writer.Store`.
 
     Args:
-        dsn: Connection string.
+        postgres: Where PostgreSQL is.
         kafka: Gives the topics their names.
     """
 
     name = "history"
 
-    def __init__(self, dsn: SecretStr, kafka: KafkaSettings) -> None:
-        self._dsn = dsn
+    def __init__(self, postgres: PostgresSettings, kafka: KafkaSettings) -> None:
+        self._postgres = postgres
         self._tables = {topic_name(topic, kafka): table for topic, table in TABLES.items()}
         self._upserts: dict[str, _Upsert] = {}
         self._connection: psycopg.Connection[TupleRow] | None = None
@@ -65,34 +61,19 @@ class PostgresHistory:
         """Connect and migrate; whether the tables were there before."""
         self.close()
         try:
-            self._connection = connection = psycopg.connect(
-                self._dsn.get_secret_value(),
-                autocommit=True,
-                application_name="tickcast history",
-                connect_timeout=_CONNECT_TIMEOUT_S,
-                tcp_user_timeout=_TCP_TIMEOUT_MS,
-            )
-        except psycopg.ProgrammingError as error:
-            raise CommandError(
-                "TICKCAST_POSTGRES__DSN is no connection string; it looks like postgresql://user@host:5432/database"
-            ) from error
+            self._connection = connection = open_postgres(self._postgres, "tickcast history")
         except psycopg.OperationalError as error:
-            reason = _sentence(error)
-            if any(words in reason for words in _LASTING_REFUSALS):
-                raise CommandError(
-                    f"PostgreSQL refuses the log-on ({reason}); correct TICKCAST_POSTGRES__DSN"
-                ) from error
-            raise StoreUnavailableError(reason) from error
+            raise StoreUnavailableError(sentence(error)) from error
         try:
             complete = migrate(connection)
             self._upserts = {
                 topic: _Upsert(connection, describe(connection, table)) for topic, table in self._tables.items()
             }
         except _OUTAGES as error:
-            raise StoreUnavailableError(_sentence(error)) from error
+            raise StoreUnavailableError(sentence(error)) from error
         except psycopg.Error as error:
             raise CommandError(
-                f"PostgreSQL refuses the history's tables ({_sentence(error)});"
+                f"PostgreSQL refuses the history's tables ({sentence(error)});"
                 " see whether TICKCAST_POSTGRES__DSN names the right database and its user may create tables"
             ) from error
         return complete
@@ -108,7 +89,7 @@ class PostgresHistory:
                 try:
                     self._merge([row])
                 except _MISFITS as error:
-                    self._leave_out(row.record, _sentence(error))
+                    self._leave_out(row.record, sentence(error))
 
     def close(self) -> None:
         """Disconnect."""
@@ -133,10 +114,10 @@ class PostgresHistory:
                 for topic in sorted(batches):
                     self._upserts[topic].write(batches[topic])
         except _OUTAGES as error:
-            raise StoreUnavailableError(_sentence(error)) from error
+            raise StoreUnavailableError(sentence(error)) from error
         except psycopg.ProgrammingError as error:
             raise CommandError(
-                f"PostgreSQL refuses the history's rows ({_sentence(error)});"
+                f"PostgreSQL refuses the history's rows ({sentence(error)});"
                 " see whether someone changed the tables or the rights of the user in TICKCAST_POSTGRES__DSN"
             ) from error
 
@@ -243,11 +224,6 @@ _READERS: Mapping[str, Callable[[Any], Any]] = {
 """How a message's field becomes a value of a column's type."""
 
 
-def _sentence(error: psycopg.Error) -> str:
-    """The server's words on one line; libpq never puts the password into them."""
-    return " ".join(str(error).split()) or type(error).__name__
-
-
 def run_history(settings: Settings, stop: threading.Event, *, until_end: bool = False) -> int:
     """Keep the history up to date until stopped.
 
@@ -262,7 +238,7 @@ def run_history(settings: Settings, stop: threading.Event, *, until_end: bool = 
     return follow_topics(
         settings.kafka,
         tuple(TABLES),
-        PostgresHistory(settings.postgres.dsn, settings.kafka),
+        PostgresHistory(settings.postgres, settings.kafka),
         isolation="read_committed",
         stop=stop,
         until_end=until_end,

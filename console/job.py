@@ -14,6 +14,7 @@ import typer
 from console.errors import CommandError
 from console.flink_rest import FlinkRest, Job
 from console.job_record import JobRecord
+from console.kafka_io import open_admin
 from console.stack.component import Health
 from console.stack.flink_home import FlinkHome
 from console.stack.lock import alone
@@ -96,7 +97,7 @@ def submit_job(settings: Settings, start: str = "", *, to_starting_cluster: bool
             has minutes to come up while the job is translated.
 
     Raises:
-        CommandError: It already runs, was refused, or did not come up in time.
+        CommandError: It already runs, was refused, or did not come up in time, or no broker lets us in.
     """
     rest = FlinkRest(settings.flink.rest_address)
     otherwise = "the job is being submitted already; see `tickcast status`, and try again if it does not come up"
@@ -104,6 +105,8 @@ def submit_job(settings: Settings, start: str = "", *, to_starting_cluster: bool
         if not to_starting_cluster:
             _require_slots(rest, settings.flink.parallelism)
             _require_none_running(rest)
+            # The job itself would try for ever to log on to a broker that refuses it.
+            open_admin(settings.kafka).close()
         return _hand_over(rest, settings, start)
 
 

@@ -9,6 +9,7 @@ from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 
 from console.errors import CommandError
+from feeds.connecting import overhearing
 from jobs.topics import Topic, topic_name
 
 if TYPE_CHECKING:
@@ -63,21 +64,22 @@ def open_consumer(
         max_records: Most records that one poll returns.
 
     Raises:
-        CommandError: No broker answers, or a topic does not exist.
+        CommandError: No broker answers or lets us in, or a topic does not exist.
     """
-    try:
-        consumer = KafkaConsumer(
-            **connection_config(kafka),
-            group_id=group,
-            isolation_level=isolation,
-            auto_offset_reset="earliest",
-            enable_auto_commit=False,
-            allow_auto_create_topics=False,
-            max_poll_records=max_records,
-            metrics_enabled=False,
-        )
-    except (KafkaError, OSError) as error:
-        raise unreachable(kafka, error) from error
+    with overhearing() as overheard:
+        try:
+            consumer = KafkaConsumer(
+                **connection_config(kafka),
+                group_id=group,
+                isolation_level=isolation,
+                auto_offset_reset="earliest",
+                enable_auto_commit=False,
+                allow_auto_create_topics=False,
+                max_poll_records=max_records,
+                metrics_enabled=False,
+            )
+        except (KafkaError, OSError) as error:
+            raise unreachable(kafka, error, overheard.cause()) from error
     try:
         consumer.assign(
             [
@@ -96,16 +98,19 @@ def open_admin(kafka: KafkaSettings) -> KafkaAdminClient:
     """An administration client.
 
     Raises:
-        CommandError: No broker answers.
+        CommandError: No broker answers, or none lets us in.
     """
-    try:
-        return KafkaAdminClient(**connection_config(kafka))
-    except (KafkaError, OSError) as error:
-        raise unreachable(kafka, error) from error
+    with overhearing() as overheard:
+        try:
+            return KafkaAdminClient(**connection_config(kafka))
+        except (KafkaError, OSError) as error:
+            raise unreachable(kafka, error, overheard.cause()) from error
 
 
-def unreachable(kafka: KafkaSettings, error: Exception) -> CommandError:
-    """The sentence for a broker that does not answer."""
+def unreachable(kafka: KafkaSettings, error: Exception, cause: str | None = None) -> CommandError:
+    """The sentence for a broker that does not answer or, with a cause, for one that does and can't be used."""
+    if cause is not None:
+        return CommandError(f"the Kafka broker at {kafka.bootstrap_servers} can't be used: {cause}")
     return CommandError(
         f"no Kafka broker answers at {kafka.bootstrap_servers} ({type(error).__name__}); start the stack with"
         " `tickcast up`, or set TICKCAST_KAFKA__BOOTSTRAP_SERVERS to the broker you mean"

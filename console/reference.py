@@ -103,7 +103,7 @@ def _meaning(field: FieldInfo) -> str:
     """What the field's description says, and what else it may be where there is a choice."""
     meaning = str(field.description)
     if get_origin(field.annotation) is Literal:
-        meaning += f" One of {', '.join(f'`{choice}`' for choice in get_args(field.annotation))}."
+        meaning += f" One of {', '.join(f'`{choice}`' for choice in get_args(field.annotation) if choice)}."
     return meaning
 
 

@@ -26,13 +26,13 @@ import time
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import orjson
-import redis
 import structlog
 import typer
 from redis import exceptions
 
 from console.errors import CommandError
 from console.logs import configure_logging
+from console.redis_io import lasting_refusal, open_redis
 from console.topic_writer import StoreUnavailableError, follow_topics, stop_on_signals
 from jobs.settings import Settings
 from jobs.topics import Topic, topic_name
@@ -43,8 +43,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from kafka.consumer.fetcher import ConsumerRecord
-    from pydantic import SecretStr
     from redis.client import Pipeline
+
+    from jobs.settings import RedisSettings
 
 TOPICS = (Topic.PREDICTIONS, Topic.BARS)
 LATEST_KEY = "tickcast:latest:{symbol}"
@@ -67,7 +68,6 @@ PREDICTION_FIELDS = (
 )
 BAR_FIELDS = tuple(name for name in Bar._fields if name not in {"interval", "partition", "offset"})
 
-_TIMEOUT_S = 5
 _TRANSIENT = (
     exceptions.ConnectionError,
     exceptions.TimeoutError,
@@ -103,24 +103,15 @@ class RedisView:
     """The Redis side of the view; a :class:`console.topic_writer.Store`.
 
     Args:
-        url: Address of Redis.
-        stream_length: About how many predictions the stream keeps.
+        settings: Where Redis is, and about how many predictions the stream keeps.
         predictions_topic: Full name of the topic that carries predictions; the other one carries bars.
     """
 
     name = "view"
 
-    def __init__(self, url: SecretStr, stream_length: int, predictions_topic: str) -> None:
-        try:
-            self._client = redis.Redis.from_url(
-                url.get_secret_value(),
-                decode_responses=True,
-                socket_timeout=_TIMEOUT_S,
-                socket_connect_timeout=_TIMEOUT_S,
-            )
-        except ValueError as error:
-            raise CommandError("TICKCAST_REDIS__URL is no Redis address; it looks like redis://host:6379/0") from error
-        self._stream_length = stream_length
+    def __init__(self, settings: RedisSettings, predictions_topic: str) -> None:
+        self._client = open_redis(settings)
+        self._stream_length = settings.stream_length
         self._predictions_topic = predictions_topic
         self._script = ""
         self._log = structlog.get_logger(self.name)
@@ -130,7 +121,7 @@ class RedisView:
         try:
             self._script = str(self._client.script_load(_KEEP_NEWEST))
             return bool(self._client.exists(VIEW_KEY))
-        except exceptions.RedisError as error:
+        except (exceptions.RedisError, OSError) as error:
             raise _explained(error) from error
 
     def write(self, records: Sequence[ConsumerRecord]) -> None:
@@ -165,7 +156,7 @@ class RedisView:
         pipeline.hset(VIEW_KEY, mapping=state)
         try:
             pipeline.execute()
-        except exceptions.RedisError as error:
+        except (exceptions.RedisError, OSError) as error:
             raise _explained(error) from error
 
     def close(self) -> None:
@@ -226,12 +217,12 @@ def _plain(value: object) -> str | int | float:
     return value if type(value) in (str, int, float) else str(value)  # type: ignore[return-value]
 
 
-def _explained(error: exceptions.RedisError) -> Exception:
+def _explained(error: exceptions.RedisError | OSError) -> Exception:
     """An outage that passes, or a sentence about what never will."""
+    if (refusal := lasting_refusal(error)) is not None:
+        return CommandError(refusal)
     reason = " ".join(str(error).split()) or type(error).__name__
-    if isinstance(error, exceptions.AuthenticationError | exceptions.NoPermissionError):
-        return CommandError(f"Redis refuses the log-on ({reason}); correct user and password in TICKCAST_REDIS__URL")
-    if isinstance(error, _TRANSIENT):
+    if isinstance(error, (*_TRANSIENT, OSError)):
         return StoreUnavailableError(reason)
     return CommandError(f"Redis refuses the view ({reason}); see whether TICKCAST_REDIS__URL names the right database")
 
@@ -247,7 +238,7 @@ def run_view(settings: Settings, stop: threading.Event, *, until_end: bool = Fal
     Returns:
         How many messages were read and written.
     """
-    store = RedisView(settings.redis.url, settings.redis.stream_length, topic_name(Topic.PREDICTIONS, settings.kafka))
+    store = RedisView(settings.redis, topic_name(Topic.PREDICTIONS, settings.kafka))
     return follow_topics(
         settings.kafka,
         TOPICS,

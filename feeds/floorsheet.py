@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+from csv import Error as CsvError
 from csv import reader as csv_rows
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -132,7 +133,9 @@ class CsvFile:
         if self._layout.ordered:
             yield from parts
         else:
-            yield pd.concat(parts).sort_values("arrival", kind="stable")
+            whole = list(parts)
+            if whole:
+                yield pd.concat(whole).sort_values("arrival", kind="stable")
 
     def _part(self, texts: pd.DataFrame, bad_rows: list[BadRow]) -> pd.DataFrame:
         rows, bad = checked(self._layout.read(texts).assign(line=texts["line"]), self._path.name)
@@ -181,7 +184,10 @@ def _detect(path: Path) -> tuple[Layout, tuple[str, ...]]:
             header = stream.readline(65_536).decode("utf-8-sig")
     except (OSError, EOFError, UnicodeDecodeError) as error:
         raise FeedError(f"{path} can't be read: {error}") from None
-    names = next(csv_rows([header]), [])
+    try:
+        names = next(csv_rows([header]), [])
+    except CsvError as error:
+        raise FeedError(f"{path} has a header that is no CSV: {error}") from None
     for layout in LAYOUTS.values():
         if set(layout.required) <= set(names):
             return layout, (*layout.required, *(name for name in layout.optional if name in names))

@@ -11,6 +11,7 @@ from kafka import KafkaProducer
 from kafka.errors import KafkaError
 from kafka.partitioner.default import DefaultPartitioner, murmur2
 
+from feeds.connecting import overhearing
 from feeds.source import FeedError
 from state.tick import encode_tick
 
@@ -52,7 +53,7 @@ class TickProducer:
         first_error: A sentence about the first failure, or None.
 
     Raises:
-        FeedError: If no broker answers, or the topic does not exist.
+        FeedError: If no broker answers or lets us in, or the topic does not exist.
     """
 
     def __init__(self, client_config: Mapping[str, Any], topic: str, *, max_ahead_ms: int | None = None) -> None:
@@ -173,24 +174,27 @@ def _partition_of(key: bytes, partitions: int) -> int:
 def _open_producer(client_config: Mapping[str, Any], topic: str) -> Any:
     brokers = client_config["bootstrap_servers"]
     shown = brokers if isinstance(brokers, str) else ",".join(brokers)
-    try:
-        producer = KafkaProducer(
-            **client_config,
-            enable_idempotence=True,
-            acks="all",
-            compression_type="lz4",
-            linger_ms=5,
-            batch_size=131_072,
-            delivery_timeout_ms=int(DELIVERY_TIMEOUT_S * 1000),
-            partitioner=_SymbolPartitioner(),
-            allow_auto_create_topics=False,
-            max_block_ms=_TOPIC_TIMEOUT_MS,
-            metrics_enabled=False,
-        )
-    except KafkaError as error:
-        raise FeedError(
-            f"no Kafka broker answers at {shown}: {type(error).__name__}; 'tickcast up' starts one"
-        ) from None
+    with overhearing() as overheard:
+        try:
+            producer = KafkaProducer(
+                **client_config,
+                enable_idempotence=True,
+                acks="all",
+                compression_type="lz4",
+                linger_ms=5,
+                batch_size=131_072,
+                delivery_timeout_ms=int(DELIVERY_TIMEOUT_S * 1000),
+                partitioner=_SymbolPartitioner(),
+                allow_auto_create_topics=False,
+                max_block_ms=_TOPIC_TIMEOUT_MS,
+                metrics_enabled=False,
+            )
+        except (KafkaError, OSError) as error:
+            if (cause := overheard.cause()) is not None:
+                raise FeedError(f"the Kafka broker at {shown} can't be used: {cause}") from None
+            raise FeedError(
+                f"no Kafka broker answers at {shown}: {type(error).__name__}; 'tickcast up' starts one"
+            ) from None
     try:
         known = producer.partitions_for(topic)
     except KafkaError:

@@ -3,6 +3,9 @@
 Each field is set by an environment variable: ``TICKCAST_`` + the path to the field, in capitals,
 joined by two underscores (``TICKCAST_KAFKA__BOOTSTRAP_SERVERS``). An unknown name is refused, and
 so is a value of the wrong kind. The defaults run against the local stack of ``tickcast up``.
+
+A secret may stand in a file instead, which the variable of the same name with ``_FILE`` names. No
+error repeats a value, for it may be a secret.
 """
 
 from __future__ import annotations
@@ -10,9 +13,9 @@ from __future__ import annotations
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from state.intake import TickTimes
@@ -23,7 +26,27 @@ Seconds = Annotated[float, Field(gt=0)]
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _take_secrets_from_files(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        named = [name for name, field in cls.model_fields.items() if field.annotation is SecretStr]
+        in_files = [name for name in named if values.get(f"{name}_file")]
+        if both := [name.upper() for name in in_files if name in values]:
+            raise ValueError(f"set {both[0]} or {both[0]}_FILE, not both")
+        return values | {name: _secret_in(str(values[f"{name}_file"]), name) for name in in_files}
+
+
+def _secret_in(file: str, name: str) -> str:
+    """What stands in a file, without the end of its last line."""
+    try:
+        return Path(file).read_text(encoding="utf-8").removesuffix("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise ValueError(f"{name.upper()}_FILE names {file}, which can't be read: {reason}") from None
 
 
 class KafkaSettings(_Section):
@@ -41,7 +64,11 @@ class KafkaSettings(_Section):
     )
     sasl_username: str = Field("", description="User for SASL.")
     sasl_password: SecretStr = Field(SecretStr(""), description="Password for SASL.")
-    ssl_ca_file: str = Field("", description="PEM file of the authority that signed the broker's certificate.")
+    sasl_password_file: str = Field("", description="File with the password, instead of the variable above.")
+    ssl_ca_file: str = Field(
+        "",
+        description="PEM file of the authority that signed the broker's certificate; empty: those this machine trusts.",
+    )
 
 
 class EventTimeSettings(_Section):
@@ -129,7 +156,13 @@ class FlinkSettings(_Section):
 class RedisSettings(_Section):
     """The low-latency view."""
 
-    url: SecretStr = Field(SecretStr("redis://127.0.0.1:16379/0"), description="redis:// or rediss:// address.")
+    url: SecretStr = Field(
+        SecretStr("redis://127.0.0.1:16379/0"), description="redis:// address, or rediss:// with TLS."
+    )
+    url_file: str = Field("", description="File with the address, instead of the variable above.")
+    ssl_ca_file: str = Field(
+        "", description="PEM file of the authority that signed Redis' certificate; empty: those this machine trusts."
+    )
     stream_length: int = Field(10_000, ge=1, description="Entries kept in the stream `tickcast:predictions`.")
 
 
@@ -139,6 +172,11 @@ class PostgresSettings(_Section):
     dsn: SecretStr = Field(
         SecretStr("postgresql://tickcast@127.0.0.1:15432/tickcast"), description="libpq connection string."
     )
+    dsn_file: str = Field("", description="File with the connection string, instead of the variable above.")
+    ssl_mode: Literal["", "disable", "allow", "prefer", "require", "verify-ca", "verify-full"] = Field(
+        "", description="libpq's `sslmode`; empty: as the connection string has it. Only `verify-full` is safe."
+    )
+    ssl_ca_file: str = Field("", description="PEM file of the authority that signed PostgreSQL's certificate.")
 
 
 class StackSettings(_Section):
@@ -151,7 +189,9 @@ class StackSettings(_Section):
 class Settings(BaseSettings):
     """All settings. Build it once at the edge of a program and hand it in."""
 
-    model_config = SettingsConfigDict(env_prefix="TICKCAST_", env_nested_delimiter="__", extra="forbid", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix="TICKCAST_", env_nested_delimiter="__", extra="forbid", frozen=True, hide_input_in_errors=True
+    )
 
     kafka: KafkaSettings = KafkaSettings()
     event_time: EventTimeSettings = EventTimeSettings()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from pyflink.table import Schema
@@ -209,7 +210,11 @@ MESSAGE_HEAD = (
 def _client(kafka: KafkaSettings) -> dict[str, str]:
     """Connector options to reach the broker; the password stays out of the job graph.
 
-    Kafka's own configuration provider fills it in from the workers' environment when a client starts.
+    A configuration provider of Kafka's fills it in when a client starts, from the environment or the file of the
+    process that starts it. It puts the text between quotation marks as it is.
+
+    Raises:
+        ValueError: If the password holds what would end there.
     """
     options = {
         "connector": "kafka",
@@ -222,14 +227,49 @@ def _client(kafka: KafkaSettings) -> dict[str, str]:
         module = "plain.PlainLoginModule" if kafka.sasl_mechanism == "PLAIN" else "scram.ScramLoginModule"
         options |= {
             "properties.sasl.mechanism": kafka.sasl_mechanism,
-            "properties.config.providers": "env",
-            "properties.config.providers.env.class": "org.apache.kafka.common.config.provider.EnvVarConfigProvider",
+            "properties.config.providers": "secret",
             "properties.sasl.jaas.config": (
-                f"org.apache.kafka.common.security.{module} required "
-                f'username="{kafka.sasl_username}" password="${{env:TICKCAST_KAFKA__SASL_PASSWORD}}";'
+                f"{_KAFKA}.security.{module} required "
+                f'username="{_quotable(kafka.sasl_username)}" password="{_password(kafka)}";'
             ),
         }
+        provider = "properties.config.providers.secret"
+        if kafka.sasl_password_file:
+            folder = str(Path(kafka.sasl_password_file).parent)
+            options |= {f"{provider}.class": f"{_KAFKA}.config.provider.DirectoryConfigProvider"}
+            options |= {f"{provider}.param.allowed.paths": folder}
+        else:
+            options |= {f"{provider}.class": f"{_KAFKA}.config.provider.EnvVarConfigProvider"}
+            options |= {f"{provider}.param.allowlist.pattern": _PASSWORD_VARIABLE}
     return options
+
+
+_KAFKA = "org.apache.flink.kafka.shaded.org.apache.kafka.common"
+"""Where the connector's jar has Kafka's classes: it brings them under a name of its own."""
+_PASSWORD_VARIABLE = "TICKCAST_KAFKA__SASL_PASSWORD"  # noqa: S105 - its name
+
+
+def _password(kafka: KafkaSettings) -> str:
+    """Where the password is found, in the words of Kafka's configuration providers."""
+    _quotable(kafka.sasl_password.get_secret_value())
+    if not kafka.sasl_password_file:
+        return f"${{secret:{_PASSWORD_VARIABLE}}}"
+    file = Path(kafka.sasl_password_file)
+    if file.read_text(encoding="utf-8") != kafka.sasl_password.get_secret_value():
+        raise ValueError(
+            f"{file} ends with a line break, which Kafka's clients in the job would take for a part of the password:"
+            " remove it, for instance with `truncate --size=-1`"
+        )
+    return f"${{secret:{file.parent}:{file.name}}}"
+
+
+def _quotable(text: str) -> str:
+    if set(text) & set('"\\\n'):
+        raise ValueError(
+            "Kafka's clients in the job can't take a user name or password with a quotation mark, a backslash or a line"
+            " break: choose another"
+        )
+    return text
 
 
 def _options(options: dict[str, str]) -> str:

@@ -7,18 +7,21 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
+import psycopg
 import redis
 from psycopg.conninfo import conninfo_to_dict
 
 from console.errors import CommandError
 from console.flink_rest import FlinkRest
+from console.postgres_io import open_postgres, sentence
+from console.redis_io import lasting_refusal, open_redis
 from console.stack.component import Component, Health
 from console.stack.external import ExternalServer
 from console.stack.flink import FlinkCluster, cluster_health
 from console.stack.jars import fetch_all, fetched
 from console.stack.kafka import KafkaBroker, broker_health
 from console.stack.lock import alone
-from console.stack.ports import answers, is_loopback, require_free
+from console.stack.ports import is_loopback, require_free
 from console.stack.postgres import PostgresServer
 from console.stack.redis import RedisServer
 from console.stack.requirements import requirements
@@ -32,12 +35,16 @@ if TYPE_CHECKING:
 
     from jobs.settings import Settings
 
+_ENCRYPTED = ("require", "verify-ca", "verify-full")
+_ANSWER_S = 3
+"""How long a server elsewhere may take to say that it is well."""
+
 
 class Stack:
     """Kafka, Flink, Redis and PostgreSQL, and the two services that carry results into the latter.
 
-    A server listens where the settings point if that is loopback; a setting that points elsewhere
-    names a server that is only looked at.
+    A server listens where the settings point if that is loopback and asks for no encryption; any
+    other setting names a server of the user's that is only looked at.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -137,7 +144,7 @@ class Stack:
 
 def _kafka(settings: Settings) -> Component:
     host = settings.kafka.bootstrap_servers.rpartition(":")[0]
-    if "," not in host and is_loopback(host):
+    if "," not in host and is_loopback(host) and settings.kafka.security_protocol == "PLAINTEXT":
         return KafkaBroker(settings.home, settings.kafka)
     return ExternalServer("kafka", settings.kafka.bootstrap_servers, lambda: broker_health(settings.kafka))
 
@@ -152,7 +159,7 @@ def _flink(settings: Settings) -> Component:
 def _redis(settings: Settings) -> Component:
     url = urlsplit(settings.redis.url.get_secret_value())
     host, port = url.hostname or "127.0.0.1", url.port or 6379
-    if is_loopback(host):
+    if is_loopback(host) and url.scheme == "redis":
         return RedisServer(settings.home, port, unquote(url.password or ""))
     return ExternalServer("redis", f"{url.scheme}://{host}:{port}", lambda: _redis_health(settings))
 
@@ -160,25 +167,32 @@ def _redis(settings: Settings) -> Component:
 def _postgres(settings: Settings) -> Component:
     parameters = conninfo_to_dict(settings.postgres.dsn.get_secret_value())
     host, port = str(parameters.get("host") or "127.0.0.1"), int(parameters.get("port") or 5432)
-    if is_loopback(host):
+    encrypted = (settings.postgres.ssl_mode or parameters.get("sslmode")) in _ENCRYPTED
+    if is_loopback(host) and not encrypted:
         return PostgresServer(settings.home, port)
-    return ExternalServer("postgres", f"postgresql://{host}:{port}", lambda: _postgres_health(host, port))
+    return ExternalServer("postgres", f"postgresql://{host}:{port}", lambda: _postgres_health(settings))
 
 
 def _redis_health(settings: Settings) -> Health:
-    client = redis.Redis.from_url(settings.redis.url.get_secret_value(), socket_timeout=3, socket_connect_timeout=3)
+    client = open_redis(settings.redis, timeout_s=_ANSWER_S)
     try:
         client.ping()
-    except redis.RedisError as error:
-        return Health(healthy=False, detail=str(error))
+    except (redis.RedisError, OSError) as error:
+        return Health(healthy=False, detail=lasting_refusal(error) or str(error))
     finally:
         client.close()
     return Health(healthy=True, detail="answers")
 
 
-def _postgres_health(host: str, port: int) -> Health:
-    there = answers(host, port)
-    return Health(healthy=there, detail="accepts connections" if there else "nobody accepts connections there")
+def _postgres_health(settings: Settings) -> Health:
+    try:
+        connection = open_postgres(settings.postgres, "tickcast status", timeout_s=_ANSWER_S)
+    except CommandError as error:
+        return Health(healthy=False, detail=str(error))
+    except psycopg.Error as error:
+        return Health(healthy=False, detail=sentence(error))
+    connection.close()
+    return Health(healthy=True, detail="answers")
 
 
 def _start_all(components: list[Component], say: Callable[[str], None]) -> None:

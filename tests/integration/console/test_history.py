@@ -101,7 +101,7 @@ def test_replays_and_any_order_of_writing_leave_the_same_rows(
     records = list(read_committed(settings.kafka, list(TABLES)))
     shuffled = random.Random(5)  # noqa: S311 - a repeatable order
     database.execute("TRUNCATE predictions, bars, alerts, outcomes")
-    history = PostgresHistory(settings.postgres.dsn, settings.kafka)
+    history = PostgresHistory(settings.postgres, settings.kafka)
     history.open()
     for batch_size in (1, 7, len(records)):
         shuffled.shuffle(records)
@@ -262,7 +262,7 @@ def test_an_address_that_will_never_do_is_said_in_one_sentence_without_the_passw
     settings: Settings, change: tuple[str, str]
 ) -> None:
     dsn = SecretStr(settings.postgres.dsn.get_secret_value().replace(*change))
-    history = PostgresHistory(dsn, settings.kafka)
+    history = PostgresHistory(settings.postgres.model_copy(update={"dsn": dsn}), settings.kafka)
     with pytest.raises(CommandError, match="TICKCAST_POSTGRES__DSN") as refusal:
         history.open()
     assert "hush-hush" not in str(refusal.value)

@@ -150,6 +150,11 @@ def test_our_containers_have_no_rights_of_root(compose: Compose) -> None:
         assert "user" not in service
 
 
+def test_only_flink_and_the_databases_can_write_outside_their_volumes(compose: Compose) -> None:
+    writable = {name for name, service in compose["services"].items() if not service.get("read_only")}
+    assert writable == {"kafka", "jobmanager", "taskmanager", "postgres"}
+
+
 def test_the_image_and_the_broker_are_the_versions_of_the_project(compose: Compose, project: dict[str, Any]) -> None:
     assert {service["image"] for service in ours(compose).values()} == {f"{IMAGE}{project['version']}"}
     pom = (PROJECT_ROOT / "console" / "stack" / "maven" / "broker" / "pom.xml").read_text(encoding="utf-8")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+import re
 import shutil
 import subprocess
 from functools import cache
@@ -9,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 from jsonschema import Draft202012Validator, ValidationError
+from pydantic import SecretStr
 
 from console.main import VERBS
+from console.reference import setting_variables
 from jobs.settings import PROJECT_ROOT
 
 if TYPE_CHECKING:
@@ -127,7 +130,7 @@ def test_an_upgrade_keeps_the_state(flink_deployment: dict[str, Any]) -> None:
 
 def test_everything_the_job_must_not_forget_lies_on_the_volume(flink_deployment: dict[str, Any]) -> None:
     pod = flink_deployment["podTemplate"]["spec"]
-    (mount,) = pod["containers"][0]["volumeMounts"]
+    (mount,) = [mount for mount in pod["containers"][0]["volumeMounts"] if not mount.get("readOnly")]
     assert mount["name"] in {volume["name"] for volume in pod["volumes"] if "persistentVolumeClaim" in volume}
     options = flink_deployment["flinkConfiguration"]
     for option in (
@@ -189,9 +192,58 @@ def test_no_pod_runs_as_root_or_may_become_it(manifests: Manifests) -> None:
         manifests["Deployment/tickcast-history"]["spec"]["template"],
     ):
         assert pod["spec"]["securityContext"]["runAsNonRoot"] is True
-        for container in pod["spec"]["containers"]:
-            assert container["securityContext"]["allowPrivilegeEscalation"] is False
-            assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+        assert pod["spec"]["securityContext"]["runAsUser"] > 0
+        assert pod["spec"]["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    for container in containers(manifests):
+        if rights := container.get("securityContext"):
+            assert rights["allowPrivilegeEscalation"] is False
+            assert rights["capabilities"] == {"drop": ["ALL"]}
+    # The FlinkDeployment's two templates only add probes to the container of the common one.
+    assert {c["name"] for c in containers(manifests) if "securityContext" not in c} == {"flink-main-container"}
+
+
+def test_only_flinks_own_container_can_write_to_its_root(manifests: Manifests) -> None:
+    writable = {
+        container["name"]
+        for container in containers(manifests)
+        if not container.get("securityContext", {}).get("readOnlyRootFilesystem")
+    }
+    assert writable == {"flink-main-container"}
+
+
+def test_a_service_gets_no_credentials_of_the_cluster(manifests: Manifests) -> None:
+    for service in ("view", "history"):
+        assert (
+            manifests[f"Deployment/tickcast-{service}"]["spec"]["template"]["spec"]["automountServiceAccountToken"]
+            is False
+        )
+
+
+def test_no_secret_is_in_a_manifest(manifests: Manifests) -> None:
+    secrets = {variable for variable, field in setting_variables() if field.annotation is SecretStr}
+    assert manifests["Secret/tickcast"]["stringData"].keys() == secrets
+    assert not manifests["ConfigMap/tickcast"]["data"].keys() & secrets
+    for container in containers(manifests):
+        for entry in container.get("env", []):
+            assert "value" not in entry or entry["name"] not in secrets
+    for file in (*FOLDER.glob("*.yaml"), PROJECT_ROOT / "docker" / "compose.yaml"):
+        lines = [line for line in file.read_text(encoding="utf-8").splitlines() if not line.lstrip().startswith("#")]
+        held = re.findall(r"//[^/\s:]*:([^@\s]+)@", "\n".join(lines))
+        assert all(password.startswith("${") for password in held), file
+
+
+def test_every_pod_is_told_whom_to_trust_in_the_same_place(manifests: Manifests) -> None:
+    places = {
+        mount["mountPath"]
+        for container in containers(manifests)
+        for mount in container.get("volumeMounts", [])
+        if mount["name"] == "authorities"
+    }
+    assert places == {"/etc/tickcast/authorities"}
+    told = [volume for pod in pods(manifests) for volume in pod["spec"].get("volumes", [])]
+    assert [volume["configMap"] for volume in told if volume["name"] == "authorities"] == [
+        {"name": "tickcast-authorities", "optional": True}
+    ] * 3
 
 
 def test_other_services_addresses_do_not_become_settings(manifests: Manifests) -> None:
