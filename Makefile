@@ -2,7 +2,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint down clean
+.PHONY: help setup demo test lint bench down clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -28,6 +28,11 @@ lint: setup ## Check form and types of the code
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+
+bench: setup ## Measure the job beside its peers and draw docs/bench.svg (hours; ARGS='--rounds 1 --ticks 200000' for less)
+	@$(UV_ENVIRONMENT) $(BIN)/uv pip install --quiet --python $(BIN)/python --no-build-isolation --editable '.[bench]'
+	@$(BIN)/tickcast bench $(ARGS)
+	@$(BIN)/python -m benchmarks.chart .tickcast/bench/result.json docs/bench.svg
 
 down: setup ## Stop the local stack; its data stay
 	@$(BIN)/tickcast down

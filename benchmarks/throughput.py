@@ -33,7 +33,8 @@ _LOOK_EVERY_S = 0.05
 _CPU_EVERY_S = 0.5
 _STILL_S = 3.0
 """When all ticks may have been answered and the ends stand still for so long, they have."""
-_STALL_S = 90.0
+_STALL_S, _START_S = 90.0, 240.0
+"""A contestant that commits nothing for so long is given up; its first answer may take longer."""
 
 
 class Sample(NamedTuple):
@@ -105,14 +106,13 @@ def watch(run: Run, kafka: KafkaSettings, topic: str, ticks: int, limit_s: float
     """
     samples: list[Sample] = []
     usages: list[Usage] = []
-    with closing(_consumer(kafka, topic)) as consumer:
-        partitions = sorted(consumer.assignment())
+    with closing(consumer_of(kafka, topic)) as consumer:
         started = progress_at = looked_at = time.monotonic()
         first_at = None
         while True:
-            ends = consumer.end_offsets(partitions)
+            ends = committed_ends(consumer)
             now = time.monotonic()
-            sample = Sample(now, tuple(int(ends[partition]) for partition in partitions))
+            sample = Sample(now, ends)
             if not samples or sample.ends != samples[-1].ends:
                 samples.append(sample)
                 progress_at = now
@@ -127,9 +127,10 @@ def watch(run: Run, kafka: KafkaSettings, topic: str, ticks: int, limit_s: float
                 return samples, usages
             if first_at is not None and now - first_at > limit_s:
                 return samples, usages
-            if now - progress_at > _STALL_S:
+            patience = _STALL_S if first_at is not None else _START_S
+            if now - progress_at > patience:
                 raise CommandError(
-                    f"nothing was committed for {_STALL_S:g} s, {reached:,} of {ticks:,} ticks after"
+                    f"nothing was committed for {patience:g} s, {reached:,} of {ticks:,} ticks after"
                     f" {now - started:.0f} s"
                 )
             time.sleep(_LOOK_EVERY_S)
@@ -201,7 +202,7 @@ def _usage_at(usages: Sequence[Usage], at: float) -> float:
 
 def read_output(kafka: KafkaSettings, topic: str) -> Output:
     """All committed records of a topic."""
-    with closing(_consumer(kafka, topic)) as consumer:
+    with closing(consumer_of(kafka, topic)) as consumer:
         numbers = {partition.partition: [] for partition in consumer.assignment()}  # type: dict[int, list[int]]
         values: list[bytes] = []
         end = TopicEnd(consumer)
@@ -214,7 +215,7 @@ def read_output(kafka: KafkaSettings, topic: str) -> Output:
 
 def read_head(kafka: KafkaSettings, topic: str, count: int) -> list[tuple[int, int, int, bytes]]:
     """The first records of each partition: partition, offset, timestamp (ms), value; in order within a partition."""
-    with closing(_consumer(kafka, topic)) as consumer:
+    with closing(consumer_of(kafka, topic)) as consumer:
         head: list[tuple[int, int, int, bytes]] = []
         end = TopicEnd(consumer)
         left = {partition: count for partition in consumer.assignment()}
@@ -235,7 +236,14 @@ def read_json(kafka: KafkaSettings, topic: str, keep: Callable[[dict[str, object
     return [message for value in read_output(kafka, topic).values if keep(message := orjson.loads(value))]
 
 
-def _consumer(kafka: KafkaSettings, topic: str) -> KafkaConsumer:
+def committed_ends(consumer: KafkaConsumer) -> tuple[int, ...]:
+    """How far a read-committed reader of the assigned partitions could read, partition by partition."""
+    ends = consumer.end_offsets(list(consumer.assignment()))
+    return tuple(int(ends[partition]) for partition in sorted(ends))
+
+
+def consumer_of(kafka: KafkaSettings, topic: str) -> KafkaConsumer:
+    """A read-committed consumer of all partitions of a topic, from their beginning."""
     consumer = KafkaConsumer(
         **connection_config(kafka),
         isolation_level="read_committed",

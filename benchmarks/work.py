@@ -164,6 +164,10 @@ class Work:
         state = self._states[symbol] = SymbolState(symbol, self._rules, self._calendar)
         codec.restore(state, elements, ())
 
+    def forget(self) -> None:
+        """Drops every memory: the engine has taken the work away from this worker."""
+        self._states.clear()
+
     def _state(self, symbol: str) -> SymbolState:
         state = self._states.get(symbol)
         if state is None:

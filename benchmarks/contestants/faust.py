@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import faust
 
 from benchmarks.assignment import Assignment
-from benchmarks.work import FOLD_AFTER, Work
+from benchmarks.contestants import journal
+from benchmarks.work import Work
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -37,15 +38,25 @@ def application(assignment: Assignment) -> faust.App:
     memory = app.Table("memory", key_type=bytes, value_type=bytes, partitions=assignment.partitions)
     work = Work()
 
+    @app.on_partitions_revoked.connect
+    async def forget(*_: Any, **__: Any) -> None:
+        # Whoever gets them next, this worker included, goes on from what is committed.
+        work.forget()
+
     @app.agent(ticks)
     async def answer(stream: AsyncIterator[Any]) -> None:
         async for event in stream.events():
             message = event.message
             tick = work.parse(message.value, round(message.timestamp * 1000))
-            row = work.take(tick, message.partition, message.offset)
-            number = 0 if row.sequence == 1 else row.sequence % FOLD_AFTER
-            element = work.entry(tick, message.partition, message.offset) if number else work.snapshot(tick.symbol)
-            memory[f"{tick.symbol} {number}".encode()] = element
+            symbol = tick.symbol
+
+            def get(name: str, symbol: str = symbol) -> bytes | None:
+                return memory.get(f"{symbol} {name}".encode())
+
+            def put(name: str, element: bytes, symbol: str = symbol) -> None:
+                memory[f"{symbol} {name}".encode()] = element
+
+            row = journal.take(work, tick, message.partition, message.offset, get, put)
             await predictions.send(key=message.key, value=work.messages([row])[0])
 
     return app

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 from quixstreams import Application, State, message_context
 
 from benchmarks.assignment import Assignment
-from benchmarks.work import FOLD_AFTER, Work
+from benchmarks.contestants import journal
+from benchmarks.work import Work
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,29 +42,10 @@ def answer_with(work: Work) -> Callable[..., bytes]:
         del headers
         place = message_context()
         tick = work.parse(value, timestamp)
-        if not work.knows(tick.symbol) and (snapshot := state.get_bytes("snapshot")) is not None:
-            recall(work, tick.symbol, snapshot, state)
-        row = work.take(tick, place.partition, place.offset)
-        if row.sequence == 1 or row.sequence % FOLD_AFTER == 0:
-            state.set_bytes("snapshot", with_offset(place.offset, work.snapshot(tick.symbol)))
-        else:
-            entry = work.entry(tick, place.partition, place.offset)
-            state.set_bytes(str(row.sequence % FOLD_AFTER), with_offset(place.offset, entry))
+        row = journal.take(work, tick, place.partition, place.offset, state.get_bytes, state.set_bytes)
         return work.messages([row])[0]
 
     return answer
-
-
-def recall(work: Work, symbol: str, snapshot: bytes, state: State) -> None:
-    """Brings a symbol's memory back: the snapshot, and those entries that are younger."""
-    entries = [entry for number in range(FOLD_AFTER) if (entry := state.get_bytes(str(number))) is not None]
-    elements = [snapshot, *sorted(entry for entry in entries if entry[:8] > snapshot[:8])]
-    work.recall(symbol, [element[8:] for element in elements])
-
-
-def with_offset(offset: int, element: bytes) -> bytes:
-    """An element of the journal that tells its age: keys are used again after each snapshot."""
-    return offset.to_bytes(8, "big") + element
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as f
 from pyspark.sql.functions import pandas_udf
 from pyspark.sql.streaming.state import GroupStateTimeout
+from pyspark.sql.types import BinaryType
 
 from benchmarks.assignment import Assignment
 from benchmarks.work import Row, Work
@@ -104,7 +105,7 @@ def remember(key: tuple[str], batches: Iterator[pd.DataFrame], state: Any) -> It
     yield pd.DataFrame(rows, columns=list(Row._fields))
 
 
-@pandas_udf("binary")  # type: ignore[call-overload]
+@pandas_udf(BinaryType())
 def answer(*columns: pd.Series) -> pd.Series:
     """The messages of a batch of rows, scored at once."""
     rows = [Row(*fields) for fields in zip(*(column.tolist() for column in columns), strict=True)]
