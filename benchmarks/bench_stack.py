@@ -129,7 +129,9 @@ class BenchStack:
         """Creates a topic for a contestant's predictions."""
         admin = open_admin(Settings().kafka)
         try:
-            topic = NewTopic(name, num_partitions=partitions, replication_factor=1, topic_configs={"retention.ms": "-1"})
+            topic = NewTopic(
+                name, num_partitions=partitions, replication_factor=1, topic_configs={"retention.ms": "-1"}
+            )
             with contextlib.suppress(TopicAlreadyExistsError):
                 admin.create_topics([topic])
             self._await(lambda: name in admin.list_topics(), f"the topic {name} did not come up")

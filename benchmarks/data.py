@@ -57,7 +57,10 @@ def ticks_of_shape(shape: Shape, rate: float = PEAK_RATE) -> list[Tick]:
     else:
         hot = round(shape.ticks * _HOT_SHARE)
         trades = pd.concat(
-            [_simulated(shape.symbols - 1, shape.ticks - hot, _SEED), _simulated(1, hot, _SEED + 1).assign(symbol="HOT")]
+            [
+                _simulated(shape.symbols - 1, shape.ticks - hot, _SEED),
+                _simulated(1, hot, _SEED + 1).assign(symbol="HOT"),
+            ]
         )
         # Each part in its own order of arrival, one slid into the other.
         newest = np.concatenate([np.maximum.accumulate(part["event_time_us"]) for _, part in _parts(trades)])

@@ -58,4 +58,6 @@ def _uv(*arguments: str) -> None:
         )
     except (OSError, subprocess.SubprocessError) as error:
         said = [line for line in (getattr(error, "stdout", "") or str(error)).splitlines() if line.strip()]
-        raise CommandError(f"the environment could not be made: {said[-1] if said else type(error).__name__}") from error
+        raise CommandError(
+            f"the environment could not be made: {said[-1] if said else type(error).__name__}"
+        ) from error

@@ -32,7 +32,8 @@ EXACTLY, AT_LEAST = "exactly once", "at least once"
 
 _FLINK_DEFAULTS = (
     "python.fn-execution.bundle.time=1000",
-    "python.fn-execution.bundle.size=100000",
+    # A tenth of the default, which would have all answers come in lumps too large to be timed.
+    "python.fn-execution.bundle.size=10000",
     "execution.buffer-timeout.interval=100 ms",
     "pipeline.object-reuse=false",
 )

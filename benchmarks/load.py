@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import gc
 import json
-import sys
 import time
 from typing import TYPE_CHECKING
 
@@ -36,9 +35,7 @@ def due_times(count: int, rate: float, start: float) -> list[float]:
 
 def numbered(ticks: Sequence[Tick]) -> list[Tick]:
     """The same ticks, each with a trade id that ends in its number; the contract group stays."""
-    return [
-        tick._replace(trade_id=f"{(tick.trade_id or '')[:10]}{number:08d}") for number, tick in enumerate(ticks)
-    ]
+    return [tick._replace(trade_id=f"{(tick.trade_id or '')[:10]}{number:08d}") for number, tick in enumerate(ticks)]
 
 
 def number_of(trade_id: str) -> int:
@@ -84,9 +81,13 @@ def main() -> None:
         print(json.dumps({"start": start, "count": count}), flush=True)  # noqa: T201 - the answer to whoever started it
         late = np.array(send_on_time(ticks, due_times(count, asked.rate, start), producer.send)) * 1000
         producer.flush()
-    answer = {"sent": count, "late_ms_p99": round(float(np.percentile(late, 99)), 2), "late_ms_max": round(late.max(), 2)}
+    answer = {
+        "sent": count,
+        "late_ms_p99": round(float(np.percentile(late, 99)), 2),
+        "late_ms_max": round(late.max(), 2),
+    }
     print(json.dumps(answer), flush=True)  # noqa: T201
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

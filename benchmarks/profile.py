@@ -101,7 +101,9 @@ def jvm_samples(lines: Iterable[str]) -> Counter[str]:
 
 
 def _waits(frame: str) -> bool:
-    return any(name in frame for name in ("EPoll.wait", "epollWait", "Native.epoll", "accept0", "NativeThread", "poll0"))
+    return any(
+        name in frame for name in ("EPoll.wait", "epollWait", "Native.epoll", "accept0", "NativeThread", "poll0")
+    )
 
 
 def python_samples(lines: Iterable[str]) -> Counter[str]:
@@ -160,7 +162,15 @@ def take_profile(settings: Settings, seconds: int) -> tuple[list[Stage], list[di
             one.wait(timeout=60)
         _jcmd(pid, "JFR.stop", "name=tickcast", f"filename={recording}")
         printed = subprocess.run(
-            ["jfr", "print", "--events", "jdk.ExecutionSample,jdk.NativeMethodSample", "--stack-depth", "64", recording],
+            [
+                "jfr",
+                "print",
+                "--events",
+                "jdk.ExecutionSample,jdk.NativeMethodSample",
+                "--stack-depth",
+                "64",
+                recording,
+            ],
             capture_output=True,
             text=True,
             check=True,

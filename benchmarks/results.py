@@ -34,30 +34,24 @@ class Rounds:
 
     def as_json(self) -> dict[str, Any]:
         """Medians, ratios, and what they were made of."""
-        rates = {name: [run.ticks_per_s for run in runs] for name, runs in self.runs.items() if runs}
+        medians = {name: round(median(run.ticks_per_s for run in runs), 1) for name, runs in self.runs.items() if runs}
         return {
-            "ticks_per_s": {name: round(median(rate), 1) for name, rate in rates.items()},
-            "ratios": ratios(rates),
+            "ticks_per_s": medians,
+            "ratios": ratios(medians),
             "rounds": {name: [_rounded(run) for run in runs] for name, runs in self.runs.items()},
             "checked": {name: one._asdict() | {"passed": one.passed} for name, one in self.checks.items()},
             "errors": self.errors,
         }
 
 
-def ratios(rates: Mapping[str, Sequence[float]]) -> dict[str, float]:
-    """tickcast by contestant: the median over the rounds that both finished, of the ratio within the round.
-
-    Within a round both ran minutes apart on the same machine; a slow quarter of an hour then hits both.
+def ratios(medians: Mapping[str, float]) -> dict[str, float]:
+    """How many times each contestant's rate tickcast's is.
 
     Args:
-        rates: Ticks a second of each contestant, round by round.
+        medians: Ticks a second of each contestant.
     """
-    ours = rates.get(OURS, ())
-    return {
-        name: round(median(our / theirs for our, theirs in zip(ours, rate, strict=False)), 3)
-        for name, rate in rates.items()
-        if name != OURS and ours and rate
-    }
+    ours = medians.get(OURS)
+    return {name: round(ours / rate, 3) for name, rate in medians.items() if name != OURS and ours}
 
 
 def turns(names: Sequence[str], number: int) -> list[str]:
@@ -76,7 +70,7 @@ def percentiles(milliseconds: Sequence[float]) -> dict[str, float | int]:
         return {"ticks": 0}
     values = np.sort(np.asarray(milliseconds, np.float64))
     # The nearest rank, as an HDR histogram has it: a value that did occur.
-    ranks = {at: min(len(values) - 1, max(0, int(np.ceil(at / 100 * len(values))) - 1)) for at in PERCENTILES}
+    ranks = {at: min(len(values) - 1, max(0, int(np.ceil(round(at * len(values) / 100, 6))) - 1)) for at in PERCENTILES}
     named = {f"p{at:g}".replace(".", "_"): round(float(values[rank]), 1) for at, rank in ranks.items()}
     return {"ticks": len(values), **named, "max": round(float(values[-1]), 1)}
 

@@ -12,7 +12,6 @@ import psutil
 from benchmarks.assignment import Assignment
 from benchmarks.bench_stack import FOLDER
 from benchmarks.environments import PEERS, interpreter
-from benchmarks.field import Contestant
 from console.errors import CommandError
 from console.flink_rest import FlinkRest
 from console.job import refusal, submit_job
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from benchmarks.bench_stack import BenchStack
+    from benchmarks.field import Contestant
     from jobs.settings import Settings
 
 _SUBMIT_TIMEOUT_S = 180
@@ -54,7 +54,9 @@ class Started:
         run_id: A name that no other run has.
     """
 
-    def __init__(self, contestant: Contestant, stack: BenchStack, settings: Settings, workers: int, run_id: str) -> None:
+    def __init__(
+        self, contestant: Contestant, stack: BenchStack, settings: Settings, workers: int, run_id: str
+    ) -> None:
         self._contestant = contestant
         self._stack = stack
         self._settings = settings

@@ -76,7 +76,7 @@ class Suite:
         return rounds
 
     def scaling(self) -> dict[str, Any]:
-        """tickcast with one slot and two; few symbols and many; one symbol with half of all ticks."""
+        """The job with one slot and two; few symbols and many; one symbol with half of all ticks."""
         plan = self._plan
         usual = Shape(_USUAL, plan.ticks)
         wanted = {

@@ -159,7 +159,8 @@ def throughput(
     warm = next(
         number
         for number, count in enumerate(records)
-        if count >= WARM_UP_SHARE * ticks or (count and samples[number].at >= samples[first].at + WARM_UP_S)
+        if count >= WARM_UP_SHARE * ticks
+        or (count and samples[number].at >= samples[first].at + WARM_UP_S)
         or count == answered
     )
     last = records.index(answered)
@@ -218,7 +219,7 @@ def read_head(kafka: KafkaSettings, topic: str, count: int) -> list[tuple[int, i
     with closing(consumer_of(kafka, topic)) as consumer:
         head: list[tuple[int, int, int, bytes]] = []
         end = TopicEnd(consumer)
-        left = {partition: count for partition in consumer.assignment()}
+        left = dict.fromkeys(consumer.assignment(), count)
         while any(left.values()) and not end.reached():
             for record in poll(consumer, timeout_ms=250):
                 partition = TopicPartition(record.topic, record.partition)

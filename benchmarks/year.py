@@ -30,7 +30,7 @@ YEAR_DAYS = 243
 YEAR_TRADES = 20_000_000
 _PREFIX = "bench-year"
 _SYMBOLS = 340
-_LOOK_EVERY_S = 1.0
+_LOOK_EVERY_S, _SAY_EVERY_S = 1.0, 30.0
 _STILL_S = 20.0
 _STALL_S = 300.0
 
@@ -133,7 +133,7 @@ def _watch(run: Started, settings: Settings, ticks: int, say: Callable[[str], No
                 progress_at = now
             state = _state_size(settings) or (looks[-1].state if looks else 0)
             looks.append(Look(now - started, answered, used.cpu_s, used.memory, state))
-            if now - said_at > 30:
+            if now - said_at > _SAY_EVERY_S:
                 said_at = now
                 say(f"{answered:,} of {ticks:,} ticks after {now - started:.0f} s, state {state / 1e6:.1f} MB")
             if answered >= ticks and now - progress_at > _STILL_S:

@@ -41,7 +41,9 @@ def bench(
     parts: Annotated[str, typer.Option(metavar="PARTS", help=f"Of {', '.join(PARTS)}, comma-separated.")] = (
         _USUAL_PARTS
     ),
-    year: Annotated[bool, typer.Option("--year", help="Only replay a year of NEPSE: the same as --parts year.")] = False,
+    year: Annotated[
+        bool, typer.Option("--year", help="Only replay a year of NEPSE: the same as --parts year.")
+    ] = False,
     days: Annotated[int, typer.Option(min=1, help="Trading days of the year.")] = YEAR_DAYS,
     trades: Annotated[int, typer.Option(min=1_000, help="Trades of each of its days.")] = YEAR_TRADES // YEAR_DAYS,
     seconds: Annotated[float, typer.Option(min=1, help="How long latency is measured, s.")] = 120.0,

@@ -41,7 +41,9 @@ def flow_of(assignment: Assignment) -> Dataflow:
 
     def answered(batch: list[tuple[str, Row]]) -> list[KafkaSinkMessage]:
         messages = work.messages([row for _, row in batch])
-        return [KafkaSinkMessage(row.symbol.encode(), message) for (_, row), message in zip(batch, messages, strict=True)]
+        return [
+            KafkaSinkMessage(row.symbol.encode(), message) for (_, row), message in zip(batch, messages, strict=True)
+        ]
 
     brokers = [assignment.bootstrap_servers]
     flow = Dataflow("peer")

@@ -63,4 +63,6 @@ def application(assignment: Assignment) -> faust.App:
 
 
 if __name__ == "__main__":
-    faust.Worker(application(Assignment.from_environment()), loglevel="WARNING", console_port=0, debug=False).execute_from_commandline()
+    faust.Worker(
+        application(Assignment.from_environment()), loglevel="WARNING", console_port=0, debug=False
+    ).execute_from_commandline()

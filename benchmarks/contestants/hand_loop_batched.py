@@ -18,9 +18,7 @@ BATCH = 1_000
 
 def answers(work: Work, messages: list[Message]) -> list[Answer]:
     """The answers, all scored at once."""
-    rows = [
-        work.take(work.parse(one.value(), one.timestamp()[1]), one.partition(), one.offset()) for one in messages
-    ]
+    rows = [work.take(work.parse(one.value(), one.timestamp()[1]), one.partition(), one.offset()) for one in messages]
     keys = [one.key() for one in messages]
     return list(zip(keys, work.messages(rows), strict=True))
 

@@ -39,7 +39,7 @@ def answer_with(work: Work) -> Callable[..., bytes]:
     """The function that Quix calls for each tick."""
 
     def answer(value: bytes, key: Any, timestamp: int, headers: Any, state: State) -> bytes:
-        del headers
+        del key, headers
         place = message_context()
         tick = work.parse(value, timestamp)
         row = journal.take(work, tick, place.partition, place.offset, state.get_bytes, state.set_bytes)

@@ -5,6 +5,7 @@ A grouped pandas function keeps each symbol's memory in Spark's state; a pandas 
 
 from __future__ import annotations
 
+import importlib
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -121,6 +122,4 @@ def this_workers() -> Work:
 
 if __name__ == "__main__":
     # The workers must find these functions by the module's name, not by `__main__`.
-    from benchmarks.contestants import spark as module
-
-    module.main()
+    importlib.import_module("benchmarks.contestants.spark").main()
