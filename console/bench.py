@@ -57,7 +57,7 @@ def bench(
     console = Console(stderr=True)
 
     def say(line: str) -> None:
-        console.print(line, highlight=False, markup=False)
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
 
     busy = busy_cores()
     if busy > _BUSY:
