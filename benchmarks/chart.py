@@ -16,7 +16,7 @@ _LABELS = {
     "quixstreams": "Quix Streams",
     "bytewax": "Bytewax",
     "faust": "Faust",
-    "spark": "Spark, pandas UDF",
+    "spark": "Spark, grouped pandas function",
     "pyflink_obvious": "PyFlink, the obvious way",
     "hand_loop": "loop by hand, row by row",
     "hand_loop_batched": "loop by hand, 1,000 at once",
@@ -31,7 +31,7 @@ def bars(result: dict[str, Any]) -> list[tuple[str, float, str, str]]:
     rows = []
     for name in sorted(rates, key=rates.__getitem__):
         ratio = result["ratios"].get(name)
-        note = f"{rates[name]:,.0f}/s" + (f"   tickcast: {ratio:.1f} times" if ratio else "")
+        note = f"{rates[name]:,.0f}/s" + (f"   tickcast: {ratio:.2f} times" if ratio else "")
         colour = _OURS if name == OURS else _PEER if FIELD[name].scores else _FLOOR
         rows.append((f"{_LABELS.get(name, name)}\n{FIELD[name].guarantee}", rates[name], note, colour))
     return rows
