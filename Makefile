@@ -2,7 +2,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint audit fuzz down clean
+.PHONY: help setup demo test lint audit fuzz bench down clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -48,6 +48,11 @@ fuzz: setup ## Look for inputs that break a parser or a codec (SECONDS=60 for ea
 	  PYTHONPATH=$(VENV)/fuzz $(BIN)/python tests/fuzz/search.py $$target \
 	    -max_total_time=$(SECONDS) -max_len=1000 -verbosity=0 || exit 1; \
 	done
+
+bench: setup ## Measure the job beside its peers and draw docs/bench.svg (hours; ARGS='--rounds 1 --ticks 200000' for less)
+	@$(UV_ENVIRONMENT) $(BIN)/uv pip install --quiet --python $(BIN)/python --no-build-isolation --editable '.[bench]'
+	@$(BIN)/tickcast bench $(ARGS)
+	@$(BIN)/python -m benchmarks.chart .tickcast/bench/result.json docs/bench.svg
 
 down: setup ## Stop the local stack; its data stay
 	@$(BIN)/tickcast down

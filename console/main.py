@@ -38,6 +38,7 @@ VERBS = {
     "stop": Verb("console.job", "stop", "Stop the job with a savepoint.", _JOB),
     "upgrade": Verb("console.job", "upgrade", "Replace the job by the current code, from a savepoint.", _JOB),
     "rescale": Verb("console.job", "rescale", "Run the job at another parallelism, from a savepoint.", _JOB),
+    "bench": Verb("console.bench", "bench", "Measure the job's speed beside its peers'.", _JOB),
     "feed": Verb("console.feed", "app", "Send ticks to Kafka: simulate, replay, websocket.", _DATA),
     "tail": Verb("console.tail", "tail", "Show the committed messages of a topic.", _DATA),
     "verify": Verb("console.verify", "verify", "Prove that nothing was lost, doubled or changed.", _DATA),

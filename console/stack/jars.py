@@ -20,25 +20,29 @@ from console.errors import CommandError
 JarSet = Literal["broker", "connector"]
 
 _PROJECTS = Path(__file__).with_name("maven")
-_SUMS = _PROJECTS / "SHA256SUMS"
+_SUMS = "SHA256SUMS"
 _COPY_DEPENDENCIES = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies"
 _FETCH_TIMEOUT_S = 900
 
 
-def jars(jar_set: JarSet) -> list[Path]:
+def jars(jar_set: JarSet | str, projects: Path = _PROJECTS) -> list[Path]:
     """Files of a set, fetched now if this machine does not have them yet.
+
+    Args:
+        jar_set: Its name.
+        projects: Folder with a Maven project for each set, and the checksums of all files.
 
     Raises:
         CommandError: They could not be fetched, or are not the files they should be.
     """
-    folder = cache_folder() / jar_set
+    folder = cache_folder(projects) / jar_set
     if not folder.is_dir():
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
             fetched = Path(scratch) / jar_set
             fetched.mkdir()
-            _fetch(jar_set, fetched)
-            _verify(jar_set, fetched)
+            _fetch(jar_set, projects, fetched)
+            _verify(jar_set, projects / _SUMS, fetched)
             _move_into_place(fetched, folder)
     return sorted(folder.glob("*.jar"))
 
@@ -54,14 +58,14 @@ def fetch_all() -> None:
         jars(jar_set)
 
 
-def cache_folder() -> Path:
+def cache_folder(projects: Path = _PROJECTS) -> Path:
     """Where the files are kept; another list of files is another folder."""
     root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return root / "tickcast" / "jars" / hashlib.sha256(_SUMS.read_bytes()).hexdigest()[:12]
+    return root / "tickcast" / "jars" / hashlib.sha256((projects / _SUMS).read_bytes()).hexdigest()[:12]
 
 
-def _fetch(jar_set: JarSet, folder: Path) -> None:
-    project = _PROJECTS / jar_set / "pom.xml"
+def _fetch(jar_set: str, projects: Path, folder: Path) -> None:
+    project = projects / jar_set / "pom.xml"
     try:
         if maven := shutil.which("mvn"):
             _fetch_with_maven(maven, project, folder)
@@ -114,19 +118,19 @@ def _fetch_with_jgo(project: Path, folder: Path) -> None:
         shutil.copy(dependency.artifact.resolve(), folder)
 
 
-def _verify(jar_set: JarSet, folder: Path) -> None:
-    expected = dict(_expected(jar_set))
+def _verify(jar_set: str, sums: Path, folder: Path) -> None:
+    expected = dict(_expected(jar_set, sums))
     actual = {jar.name: hashlib.sha256(jar.read_bytes()).hexdigest() for jar in folder.iterdir()}
     wrong = sorted(name for name, _ in expected.items() ^ actual.items())
     if wrong:
         raise CommandError(
-            f"the {jar_set} jars that were fetched are not those of {_SUMS} (first: {wrong[0]});"
+            f"the {jar_set} jars that were fetched are not those of {sums} (first: {wrong[0]});"
             " remove it from ~/.m2/repository and try again"
         )
 
 
-def _expected(jar_set: JarSet) -> list[tuple[str, str]]:
-    entries = (line.split() for line in _SUMS.read_text(encoding="ascii").splitlines())
+def _expected(jar_set: str, sums: Path) -> list[tuple[str, str]]:
+    entries = (line.split() for line in sums.read_text(encoding="ascii").splitlines())
     return [(Path(path).name, digest) for digest, path in entries if Path(path).parent.name == jar_set]
 
 

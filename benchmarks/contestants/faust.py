@@ -1,0 +1,68 @@
+"""Faust (faust-streaming) with its exactly-once mode: event by event; the memory's journal is in its table."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import faust
+
+from benchmarks.assignment import Assignment
+from benchmarks.contestants import journal
+from benchmarks.work import Work
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+
+def application(assignment: Assignment) -> faust.App:
+    """The application with its one agent."""
+    app = faust.App(
+        assignment.group,
+        broker=f"kafka://{assignment.bootstrap_servers}",
+        datadir=f"{assignment.folder}/{assignment.worker}",
+        store="memory://",
+        processing_guarantee="exactly_once",
+        broker_commit_interval=assignment.commit_s,
+        broker_check_crcs=False,
+        consumer_auto_offset_reset="earliest",
+        producer_compression_type="lz4",
+        producer_linger=0.005,
+        topic_partitions=assignment.partitions,
+        topic_replication_factor=1,
+        web_enabled=False,
+        key_serializer="raw",
+        value_serializer="raw",
+    )
+    ticks = app.topic(assignment.ticks, key_type=bytes, value_type=bytes)
+    predictions = app.topic(assignment.predictions, key_type=bytes, value_type=bytes)
+    memory = app.Table("memory", key_type=bytes, value_type=bytes, partitions=assignment.partitions)
+    work = Work()
+
+    @app.on_partitions_revoked.connect
+    async def forget(*_: Any, **__: Any) -> None:
+        # Whoever gets them next, this worker included, goes on from what is committed.
+        work.forget()
+
+    @app.agent(ticks)
+    async def answer(stream: AsyncIterator[Any]) -> None:
+        async for event in stream.events():
+            message = event.message
+            tick = work.parse(message.value, round(message.timestamp * 1000))
+            symbol = tick.symbol
+
+            def get(name: str, symbol: str = symbol) -> bytes | None:
+                return memory.get(f"{symbol} {name}".encode())
+
+            def put(name: str, element: bytes, symbol: str = symbol) -> None:
+                memory[f"{symbol} {name}".encode()] = element
+
+            row = journal.take(work, tick, message.partition, message.offset, get, put)
+            await predictions.send(key=message.key, value=work.messages([row])[0])
+
+    return app
+
+
+if __name__ == "__main__":
+    faust.Worker(
+        application(Assignment.from_environment()), loglevel="WARNING", console_port=0, debug=False
+    ).execute_from_commandline()

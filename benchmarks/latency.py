@@ -1,0 +1,140 @@
+"""How long a tick is on its way at NEPSE's busiest rate: to the Redis view, and to a read-committed reader.
+
+The load is open-loop: a tick is due at a moment that no delay can move, and its latency counts from that moment, so a
+system that stalls can't hide it by holding the sender up (coordinated omission). Its event time is that moment too.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import subprocess
+import sys
+import time
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+import orjson
+import redis
+
+from benchmarks.data import PEAK_RATE
+from benchmarks.load import number_of
+from benchmarks.results import percentiles
+from console.errors import CommandError
+from console.job import submit_job
+from console.kafka_io import open_consumer, poll
+from console.stack.topics import create_topics
+from console.view import STREAM_KEY
+from jobs.settings import PROJECT_ROOT
+from jobs.topics import Topic
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from benchmarks.bench_stack import BenchStack
+    from jobs.settings import Settings
+
+_PREFIX = "bench-latency"
+_LINGER_S = 30.0
+"""So long after the last tick its prediction may come."""
+_PAGE = 20_000
+
+
+def measure_latency(
+    stack: BenchStack, seconds: float, warm_up_s: float, symbols: int, workers: int, say: Callable[[str], None]
+) -> dict[str, Any]:
+    """Runs the job and the view, sends ticks, and watches when their predictions appear.
+
+    Args:
+        stack: Where.
+        seconds: How long is measured.
+        warm_up_s: How long the same load runs before.
+        symbols: Over how many symbols.
+        workers: Slots of the job.
+        say: Told, line by line, what is being done.
+
+    Raises:
+        CommandError: The job, the view or the load did not do what they should.
+    """
+    settings = stack.settings(_PREFIX, workers)
+    try:
+        stack.start("redis", "flink")
+        create_topics(settings)
+        stack.start("view")
+        submit_job(settings)
+        say(f"{PEAK_RATE:g} ticks/s for {warm_up_s:g} s of warm-up and {seconds:g} s …")
+        return _measure(settings, seconds, warm_up_s, symbols, say)
+    finally:
+        stack.stop("view", "flink", "redis")
+
+
+def _measure(
+    settings: Settings, seconds: float, warm_up_s: float, symbols: int, say: Callable[[str], None]
+) -> dict[str, Any]:
+    command = [sys.executable, "-m", "benchmarks.load", f"--rate={PEAK_RATE}", f"--symbols={symbols}"]
+    with (
+        closing(open_consumer(settings.kafka, [Topic.PREDICTIONS])) as consumer,
+        subprocess.Popen(
+            [*command, f"--seconds={warm_up_s + seconds}"], cwd=PROJECT_ROOT, stdout=subprocess.PIPE, text=True
+        ) as load,
+    ):
+        try:
+            began = json.loads(_line(load))
+            seen: dict[int, float] = {}
+            deadline = began["start"] + warm_up_s + seconds + _LINGER_S
+            gc.disable()
+            while len(seen) < began["count"] and time.time() < deadline:
+                records = poll(consumer, timeout_ms=100)
+                now = time.time()
+                for record in records:
+                    seen.setdefault(number_of(orjson.loads(record.value)["trade_id"]), now)
+            gc.enable()
+            punctuality = json.loads(_line(load))
+        finally:
+            load.terminate()
+    first = round(warm_up_s * PEAK_RATE)
+    due = {number: began["start"] + number / PEAK_RATE for number in range(first, began["count"])}
+    result = {
+        "rate_per_s": PEAK_RATE,
+        "symbols": symbols,
+        "warm_up_s": warm_up_s,
+        "redis": latencies(due, written_at(settings)),
+        "committed": latencies(due, seen),
+        "load": punctuality,
+    }
+    for name in ("redis", "committed"):
+        say(f"to {name}: {result[name]}")
+    return result
+
+
+def _line(load: subprocess.Popen[str]) -> str:
+    line = load.stdout.readline() if load.stdout is not None else ""
+    if not line:
+        raise CommandError("the load could not be sent; what it said is above")
+    return line
+
+
+def latencies(due: Mapping[int, float], appeared: Mapping[int, float]) -> dict[str, float | int]:
+    """Percentiles in ms, and how many ticks never appeared.
+
+    Args:
+        due: When each tick was due, s since the epoch.
+        appeared: When its prediction was first there, s since the epoch.
+    """
+    ways = [(appeared[number] - moment) * 1000 for number, moment in due.items() if number in appeared]
+    return percentiles(ways) | {"missing": len(due) - len(ways)}
+
+
+def written_at(settings: Settings) -> dict[int, float]:
+    """When the view first wrote each tick's prediction, s since the epoch, as its stream's ids tell."""
+    client = redis.Redis.from_url(settings.redis.url.get_secret_value(), decode_responses=True)
+    written: dict[int, float] = {}
+    position = "-"
+    try:
+        while page := client.xrange(STREAM_KEY, position, "+", _PAGE):
+            for entry, fields in page:  # type: ignore[union-attr] # the client is not asynchronous
+                written.setdefault(number_of(fields["trade_id"]), int(entry.partition("-")[0]) / 1000)
+            position = f"({page[-1][0]}"  # type: ignore[index]
+    finally:
+        client.close()
+    return written
