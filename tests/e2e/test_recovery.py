@@ -72,7 +72,7 @@ def await_checkpoints(job: JobOnTrial, count: int) -> None:
 
 def python_workers(flink: FlinkCluster) -> list[psutil.Process]:
     """The processes in which the TaskManager runs Python functions."""
-    [taskmanager] = [process for process in flink.processes() if process.name == "taskmanager"]
+    [taskmanager] = flink.parts()[1].processes()
     below = psutil.Process(taskmanager.pid).children(recursive=True)
     return [process for process in below if "beam_boot" in " ".join(process.cmdline())]
 
