@@ -7,7 +7,7 @@ import os
 import subprocess
 import time
 import uuid
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -17,10 +17,8 @@ from console.job_record import JobRecord
 from console.stack.component import Health
 from console.stack.flink_home import FlinkHome
 from console.stack.lock import alone
+from console.state_form import note_form, present_form, require_readable
 from jobs.settings import PROJECT_ROOT, Settings
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 JOB_NAME = "tickcast"
 
@@ -53,7 +51,9 @@ def savepoint(as_json: _JsonOption = False) -> None:
     """Write a savepoint; the job goes on."""
     settings = Settings()
     rest = FlinkRest(settings.flink.rest_address)
-    path = rest.savepoint(_running_job(rest).id, FlinkHome(settings).savepoint_directory(), _SAVEPOINT_TIMEOUT_S)
+    flink = FlinkHome(settings)
+    path = rest.savepoint(_running_job(rest).id, flink.savepoint_directory(), _SAVEPOINT_TIMEOUT_S)
+    note_form(path, present_form(flink.configuration))
     _tell_savepoint(path, as_json=as_json)
 
 
@@ -65,6 +65,7 @@ def stop(as_json: _JsonOption = False) -> None:
 def upgrade(as_json: _JsonOption = False) -> None:
     """Stop the job with a savepoint and start the current code from it."""
     settings = Settings()
+    _require_readable_by_successor(settings)
     start = stop_job(settings)
     _tell_running(submit_job(settings, start), start, settings, as_json=as_json)
 
@@ -77,6 +78,7 @@ def rescale(
     settings = Settings()
     settings = with_parallelism(settings, parallelism)
     _require_slots(FlinkRest(settings.flink.rest_address), parallelism)
+    _require_readable_by_successor(settings)
     start = stop_job(settings)
     _tell_running(submit_job(settings, start), start, settings, as_json=as_json)
 
@@ -96,7 +98,7 @@ def submit_job(settings: Settings, start: str = "", *, to_starting_cluster: bool
             has minutes to come up while the job is translated.
 
     Raises:
-        CommandError: It already runs, was refused, or did not come up in time.
+        CommandError: It already runs, can't read that state, was refused, or did not come up in time.
     """
     rest = FlinkRest(settings.flink.rest_address)
     otherwise = "the job is being submitted already; see `tickcast status`, and try again if it does not come up"
@@ -113,8 +115,9 @@ def stop_job(settings: Settings) -> str:
     Raises:
         CommandError: It does not run, or the savepoint failed.
     """
-    rest = FlinkRest(settings.flink.rest_address)
-    path = rest.stop(_running_job(rest).id, FlinkHome(settings).savepoint_directory(), _SAVEPOINT_TIMEOUT_S)
+    rest, flink = FlinkRest(settings.flink.rest_address), FlinkHome(settings)
+    path = rest.stop(_running_job(rest).id, flink.savepoint_directory(), _SAVEPOINT_TIMEOUT_S)
+    note_form(path, present_form(flink.configuration))
     JobRecord(settings.home).stopped(path)
     return path
 
@@ -150,6 +153,11 @@ def refusal(said: str) -> str:
 def _hand_over(rest: FlinkRest, settings: Settings, start: str) -> Job:
     """Submit the job and wait until it runs, keeping the record of it right however that ends."""
     record, flink, job_id = JobRecord(settings.home), FlinkHome(settings), uuid.uuid4().hex
+    flink.prepare_client()
+    form = present_form(flink.configuration)
+    if start:
+        require_readable(start, form)
+    note_form(_checkpoints_of(job_id, flink), form)
     before = record.read()
     record.submitted(
         job_id,
@@ -168,9 +176,19 @@ def _hand_over(rest: FlinkRest, settings: Settings, start: str) -> Job:
         raise
 
 
+def _require_readable_by_successor(settings: Settings) -> None:
+    """See that what runs now could be taken up, before it is stopped."""
+    flink = FlinkHome(settings)
+    if job_id := JobRecord(settings.home).job_id():
+        require_readable(_checkpoints_of(job_id, flink), present_form(flink.configuration))
+
+
+def _checkpoints_of(job_id: str, flink: FlinkHome) -> str:
+    return f"{flink.checkpoint_directory().rstrip('/')}/{job_id}"
+
+
 def _flink_run(settings: Settings, job_id: str, start: str) -> None:
     flink = FlinkHome(settings)
-    flink.prepare_client()
     options = {
         "pipeline.name": JOB_NAME,
         # Not among the documented options, but what Flink's own application mode fixes a job's id with.
@@ -180,16 +198,16 @@ def _flink_run(settings: Settings, job_id: str, start: str) -> None:
         "execution.checkpointing.dir": flink.checkpoint_directory(),
         "execution.checkpointing.savepoint-dir": flink.savepoint_directory(),
     }
-    command: Sequence[str] = [
-        str(flink.program("flink")),
-        *("run", "--target", "remote", "--detached"),
+    client = flink.command("flink", "run", "--target", "remote", "--detached").with_log(flink.log_file("client"))
+    command = [
+        *client.line,
         *(f"-D{name}={value}" for name, value in options.items()),
         *(("--fromSavepoint", start) if start else ()),
         *("--python", str(PROGRAM)),
     ]
     environment = {
         **os.environ,
-        **flink.environment(),
+        **client.environment,
         "TICKCAST_STACK__HOME": str(settings.home),
         "TICKCAST_FLINK__PARALLELISM": str(settings.flink.parallelism),
     }
