@@ -81,6 +81,17 @@ class FlinkRest:
             restored_id=None if restored is None else int(restored["id"]),
         )
 
+    def newest_checkpoint(self, job_id: str) -> tuple[int, int]:
+        """Bytes of state in the job's newest completed checkpoint, and the ms that it took; zeros if there is none."""
+        newest = self._get(f"/jobs/{job_id}/checkpoints")["latest"]["completed"]
+        return (0, 0) if newest is None else (int(newest["state_size"]), int(newest["end_to_end_duration"]))
+
+    def used_heap(self, taskmanager: str) -> int:
+        """Bytes of a TaskManager's heap that are in use, garbage included."""
+        name = "Status.JVM.Memory.Heap.Used"
+        values: Any = self._get(f"/taskmanagers/{taskmanager}/metrics?get={name}")
+        return int(float(values[0]["value"])) if values else 0
+
     def root_cause(self, job_id: str) -> str:
         """First line of the job's latest failure; empty if it has not failed."""
         history = self._get(f"/jobs/{job_id}/exceptions")["exceptionHistory"]["entries"]

@@ -16,7 +16,7 @@ from rich.table import Table
 from console.errors import CommandError
 from console.job import job_health
 from console.trial.injuries import INJURIES, Ground, Miss
-from console.trial.live_feed import LiveFeed
+from console.trial.live_feed import PENDING, SETTINGS, LiveFeed
 from console.trial.rest import await_rest
 from console.trial.stack import trial_stack
 from console.trial.watch import CommittedWatch
@@ -32,6 +32,7 @@ KINDS = ("worker", "taskmanager", "jobmanager", "broker", "redis", "postgres", "
 """What is done unless others are chosen."""
 _STEADY_S = 120.0
 _RECOVERY_S = 120.0
+_REST_S = 120.0
 _FRESH_S = 2.0
 """Steady means that a prediction no older than this is committed."""
 _MOMENT_S = (0.5, 3.0)
@@ -56,9 +57,6 @@ def chaos(
     kinds: Annotated[
         str, typer.Option(metavar="KIND,…", help=f"Kinds of injury, out of {', '.join(INJURIES)}.")
     ] = ",".join(KINDS),
-    settle: Annotated[
-        bool, typer.Option("--settle/--no-settle", help="In the end wait until the last bar is closed.")
-    ] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object, last.")] = False,
 ) -> None:
     """Kill parts of a stack of its own at random moments while trades flow, and prove that nothing got lost.
@@ -68,12 +66,12 @@ def chaos(
     """
     console = Console(stderr=as_json)
     chosen = _chosen(kinds)
-    with trial_stack("chaos", console.print, {}) as trial:
+    with trial_stack("chaos", console.print, SETTINGS) as trial:
         with LiveFeed(trial.settings, rate, seed) as feed, CommittedWatch(trial.settings) as watch:
             done = list(_injure(trial, Ground(trial.settings, watch), _plan(chosen, rounds, seed), seed, console))
-            feed.close()
+            feed.finish()
             console.print("at rest: recomputing everything offline")
-            rest = await_rest(trial.settings, settle=settle)
+            rest = await_rest(trial.settings, _REST_S)
         trial.failed = not (rest.clean and all(one.hit and one.recovery_s is not None for one in done))
     result = _result(done, rest) | {"ticks_sent": feed.sent, "clean": not trial.failed}
     if as_json:
@@ -168,6 +166,7 @@ def _result(done: list[Round], rest: AtRest) -> dict[str, Any]:
         "missed": [f"{one.kind}: {one.detail}" for one in done if not one.hit or one.recovery_s is None],
         "redis_contradicted": rest.contradicted,
         "history_missing": rest.missing_rows,
+        "unsettled": rest.verdict.pending - PENDING,
         "verify": rest.verdict.as_json(),
     }
 
@@ -183,7 +182,7 @@ def _show(result: dict[str, Any], done: list[Round], console: Console) -> None:
     verdict = result["verify"]
     console.print(
         f"{verdict['ticks_in']:,} ticks in: lost {result['lost']}, duplicated {result['duplicated']},"
-        f" mismatched {result['mismatched']}; pending {verdict['pending']};"
+        f" mismatched {result['mismatched']}, unsettled {result['unsettled']};"
         f" Redis contradicts {len(result['redis_contradicted'])}, PostgreSQL lacks {result['history_missing']}"
     )
     console.print("[green]clean[/]" if result["clean"] else "[bold red]NOT CLEAN[/]")

@@ -23,12 +23,19 @@ if TYPE_CHECKING:
 
     from jobs.settings import Settings
 
+SETTINGS = {"TICKCAST_EVENT_TIME__MAX_AHEAD_S": "600"}
+"""What the last trades need."""
+PENDING = 3 * TYPICAL_SYMBOLS
+"""Results that are pending when everything before the last trades is settled: their own outcomes and two bars each."""
 _TRADES = 20_000
 """Trades of the simulated day, which begins anew after its last one."""
 _AGAIN_S = 0.5
 _BEHIND_S = 1.0
 """A feed that was held up for longer goes on from now and does not catch up."""
 _JOIN_S = 30.0
+_CLOSING_S = 360
+"""So far ahead of the others are the last trades, one of each symbol: every bar and outcome before them is settled."""
+_CLOSING_PRICE = 100.0
 _ID_HEAD, _ID_DIGITS = 10, 8
 """Day and group of an id stay as they are; with the number behind it still is a number of 18 digits."""
 
@@ -62,24 +69,35 @@ class LiveFeed:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Stops; what was sent is confirmed when it returns."""
         self._stop.set()
         self._thread.join(_JOIN_S)
+
+    def finish(self) -> None:
+        """Stops, with a trade of each symbol that moves event time past all that is open; all is confirmed then.
+
+        Raises:
+            FeedError: It is not, in time.
+        """
+        self._stop.set()
+        self._thread.join(_JOIN_S)
+        moment = time.time_ns() // 1_000_000 + _CLOSING_S * 1000
+        with self._producer() as producer:
+            for symbol in make_universe(TYPICAL_SYMBOLS, self._seed).symbols:
+                producer.send(Tick(str(symbol), _CLOSING_PRICE, 10, moment))
+                self.sent += 1
 
     def _run(self) -> None:
         trades = self._trades()
         while not self._stop.is_set():
             try:
-                with TickProducer(
-                    connection_config(self._settings.kafka), topic_name(Topic.TICKS, self._settings.kafka)
-                ) as producer:
+                with self._producer() as producer:
                     self._send(trades, producer)
             except FeedError:
                 self.interruptions += 1
                 self._stop.wait(_AGAIN_S)
+
+    def _producer(self) -> TickProducer:
+        return TickProducer(connection_config(self._settings.kafka), topic_name(Topic.TICKS, self._settings.kafka))
 
     def _send(self, trades: Iterator[Tick], producer: TickProducer) -> None:
         due = time.monotonic()

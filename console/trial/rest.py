@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import psycopg
 import redis
 
+from console.trial.live_feed import PENDING
 from console.trial.stores import contradicted, missing_rows
 from console.verify import verify_topics
 
@@ -15,11 +16,7 @@ if TYPE_CHECKING:
     from console.verdict import Verdict
     from jobs.settings import Settings
 
-_ARRIVE_S = 120.0
-_SETTLE_S = 420.0
-"""A five-minute bar that was just opened closes after this long, watermark and patience included."""
 _POLL_S = 1.0
-_SETTLE_POLL_S = 10.0
 
 
 class AtRest(NamedTuple):
@@ -31,7 +28,7 @@ class AtRest(NamedTuple):
     missing_rows: int
     """Rows by which PostgreSQL differs from what is committed."""
     settled: bool
-    """Whether nothing was pending any more, if that was wanted."""
+    """Whether nothing was pending any more but what the feed's last trades themselves wait for."""
 
     @property
     def clean(self) -> bool:
@@ -39,26 +36,20 @@ class AtRest(NamedTuple):
         return self.verdict.clean and not self.contradicted and not self.missing_rows and self.settled
 
 
-def await_rest(settings: Settings, *, settle: bool) -> AtRest:
+def await_rest(settings: Settings, timeout_s: float) -> AtRest:
     """Compares until all is well or the time is up.
 
     Args:
         settings: Where to look.
-        settle: Also wait for the results that event time has yet to reach.
+        timeout_s: How long a job that is behind may take.
     """
-    deadline = time.monotonic() + _ARRIVE_S
-    settle_deadline = deadline + _SETTLE_S
+    deadline = time.monotonic() + timeout_s
     while True:
         verdict = verify_topics(settings)
-        settled = not (settle and verdict.pending)
-        now = time.monotonic()
-        if verdict.clean and settled:
-            found = AtRest(verdict, *_stores(settings), settled)
-            if found.clean or now > deadline:
-                return found
-        elif now > (settle_deadline if verdict.clean else deadline):
-            return AtRest(verdict, *_stores(settings), settled)
-        time.sleep(_SETTLE_POLL_S if verdict.clean and not settled else _POLL_S)
+        found = AtRest(verdict, *_stores(settings), settled=verdict.pending == PENDING)
+        if found.clean or time.monotonic() > deadline:
+            return found
+        time.sleep(_POLL_S)
 
 
 def _stores(settings: Settings) -> tuple[list[str], int]:
