@@ -2,7 +2,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint down clean
+.PHONY: help setup demo test test-chaos lint down clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -14,7 +14,7 @@ UV_OF_LOCK := awk '/^[a-z]/ {keep = /^uv==/} keep' requirements.lock
 UV_ENVIRONMENT := UV_NATIVE_TLS=true $${PIP_INDEX_URL:+UV_DEFAULT_INDEX="$$PIP_INDEX_URL"}
 
 help: ## Say what there is
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-7s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
 
 setup: $(VENV)/.ready ## Set up everything that the other targets need
 
@@ -23,6 +23,9 @@ demo: setup ## Run one trading day through everything and verify it (DATA=file f
 
 test: lint ## Check the code and run all tests
 	@$(BIN)/pytest
+
+test-chaos: setup ## Run the tests that take minutes and a quiet machine: failures, overload, upgrades of a real day
+	@$(BIN)/pytest -m chaos
 
 lint: setup ## Check form and types of the code
 	@$(BIN)/ruff check .

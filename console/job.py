@@ -27,6 +27,7 @@ _SUBMIT_TIMEOUT_S = 180
 _RUNNING_TIMEOUT_S = 180
 _SAVEPOINT_TIMEOUT_S = 300
 _POLL_S = 0.25
+_UNMATCHED = "Cannot map checkpoint/savepoint state"
 _PROGRAM_ENDED = "org.apache.flink.client.program.ProgramAbortException"
 
 _JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object, last.")]
@@ -150,6 +151,21 @@ def refusal(said: str) -> str:
     return (causes or lines or ["it said nothing"])[-1].strip()
 
 
+def explained(cause: str, start: str) -> str:
+    """A cause of Flink's, with what to do about it where it is one that an upgrade meets.
+
+    Args:
+        cause: What Flink said.
+        start: Savepoint or checkpoint that the job was to start from.
+    """
+    if _UNMATCHED not in cause:
+        return cause
+    return (
+        f"the state in {start} holds an operator that this job no longer has, because its uid or the topology around it"
+        " has changed: start the version that wrote it, or start over with `tickcast submit --fresh` and empty topics"
+    )
+
+
 def _hand_over(rest: FlinkRest, settings: Settings, start: str) -> Job:
     """Submit the job and wait until it runs, keeping the record of it right however that ends."""
     record, flink, job_id = JobRecord(settings.home), FlinkHome(settings), uuid.uuid4().hex
@@ -168,7 +184,7 @@ def _hand_over(rest: FlinkRest, settings: Settings, start: str) -> Job:
     )
     try:
         _flink_run(settings, job_id, start)
-        return _await_running(rest, job_id)
+        return _await_running(rest, job_id, start)
     except CommandError:
         lives = any(job.id == job_id and not job.ended for job in rest.jobs())
         if not lives and record.latest_state() == start:
@@ -228,17 +244,18 @@ def _flink_run(settings: Settings, job_id: str, start: str) -> None:
         raise CommandError(f"`flink run` was not done after {_SUBMIT_TIMEOUT_S} s; see the JobManager's log") from error
     log.write_text(answer.stdout, encoding="utf-8")
     if f"Job has been submitted with JobID {job_id}" not in answer.stdout:
-        raise CommandError(
-            f"the job was not submitted: {refusal(answer.stdout)} (all that `flink run` said is in {log})"
-        )
+        cause = explained(refusal(answer.stdout), start)
+        raise CommandError(f"the job was not submitted: {cause} (all that `flink run` said is in {log})")
 
 
-def _await_running(rest: FlinkRest, job_id: str) -> Job:
+def _await_running(rest: FlinkRest, job_id: str, start: str) -> Job:
     deadline = time.monotonic() + _RUNNING_TIMEOUT_S
     while time.monotonic() < deadline:
         job = next(job for job in rest.jobs() if job.id == job_id)
         if job.ended:
-            raise CommandError(f"the job ended as {job.state} while starting: {rest.root_cause(job_id)}")
+            raise CommandError(
+                f"the job ended as {job.state} while starting: {explained(rest.root_cause(job_id), start)}"
+            )
         if set(rest.task_states(job_id)) == {"RUNNING"}:
             return job
         time.sleep(_POLL_S)
