@@ -48,10 +48,11 @@ class Feed(NamedTuple):
 def newest(job: JobOnTrial) -> int:
     """Time of the newest trade after everything was sent."""
     running, stopping = Feed(job, "NABIL", 0), Feed(job, "NICA", 1)
-    running.send(range(100))
-    # This partition stops here; the others go on, and event time with them.
-    stopping.send(range(50))
-    last = running.send(range(100, 400))
+    for number in range(50):
+        running.send(range(number, number + 1))
+        stopping.send(range(number, number + 1))
+    # One partition stops here; the other goes on, and event time with it.
+    last = running.send(range(50, 400))
     job.await_watermark(last - MINUTE_MS)
     # Two hours late, in the partition that had stopped.
     stopping.send(range(20), start=OPEN - 120 * MINUTE_MS)
