@@ -25,7 +25,7 @@ OPEN = int(datetime(2024, 7, 2, 5, 30, tzinfo=UTC).timestamp() * 1000)
 @pytest.fixture(scope="module")
 def job_variables() -> dict[str, str]:
     """A silent partition is set aside soon, and so is a stream that has stopped."""
-    return {"TICKCAST_EVENT_TIME__IDLE_AFTER_S": "2", "TICKCAST_EVENT_TIME__CLOSE_AFTER_S": "6"}
+    return {"TICKCAST_EVENT_TIME__IDLE_AFTER_S": "2", "TICKCAST_EVENT_TIME__CLOSE_AFTER_S": "10"}
 
 
 class Feed(NamedTuple):
@@ -53,11 +53,11 @@ def newest(job: JobOnTrial) -> int:
         stopping.send(range(number, number + 1))
     # One partition stops here; the other goes on, and event time with it.
     last = running.send(range(50, 400))
+    # Its last trades once more, as from a file that is there twice: the bound still holds them.
+    running.send(range(396, 400))
     job.await_watermark(last - MINUTE_MS)
     # Two hours late, in the partition that had stopped.
     stopping.send(range(20), start=OPEN - 120 * MINUTE_MS)
-    # The last trades once more, as from a file that is there twice: the bound still holds them.
-    running.send(range(396, 400))
     # A symbol that nobody has seen this morning.
     Feed(job, "HDL", 2).send(range(30), start=last, every_ms=100)
     # The whole day again, from its beginning.
