@@ -25,7 +25,7 @@ OPEN = int(datetime(2024, 7, 2, 5, 30, tzinfo=UTC).timestamp() * 1000)
 @pytest.fixture(scope="module")
 def job_variables() -> dict[str, str]:
     """A silent partition is set aside soon, and so is a stream that has stopped."""
-    return {"TICKCAST_EVENT_TIME__IDLE_AFTER_S": "2", "TICKCAST_EVENT_TIME__CLOSE_AFTER_S": "10"}
+    return {"TICKCAST_EVENT_TIME__IDLE_AFTER_S": "10", "TICKCAST_EVENT_TIME__CLOSE_AFTER_S": "15"}
 
 
 class Feed(NamedTuple):
@@ -48,7 +48,11 @@ class Feed(NamedTuple):
 def newest(job: JobOnTrial) -> int:
     """Time of the newest trade after everything was sent."""
     running, stopping = Feed(job, "NABIL", 0), Feed(job, "NICA", 1)
-    for number in range(50):
+    running.send(range(1))
+    stopping.send(range(1))
+    # A partition that fell asleep must be awake before the others race ahead.
+    job.await_committed(Topic.PREDICTIONS, 2)
+    for number in range(1, 50):
         running.send(range(number, number + 1))
         stopping.send(range(number, number + 1))
     # One partition stops here; the other goes on, and event time with it.
