@@ -47,16 +47,18 @@ class LiveFeed:
         settings: Where to.
         per_second: Trades a second.
         seed: Of the simulated day.
+        first: Number of its first trade: that of another feed's last, if their trades are not to be the same.
 
     Attributes:
         sent: Trades handed to the producer.
         interruptions: How often the producer gave up and was opened again.
     """
 
-    def __init__(self, settings: Settings, per_second: float, seed: int) -> None:
+    def __init__(self, settings: Settings, per_second: float, seed: int, first: int = 0) -> None:
         self._settings = settings
         self.per_second = per_second
         self._seed = seed
+        self._first = first
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="feed", daemon=True)
         self.sent = 0
@@ -121,6 +123,6 @@ class LiveFeed:
             for message in SimulatedDay(make_universe(TYPICAL_SYMBOLS, self._seed), parameters)
             if isinstance(message, Tick)
         ]
-        for number in itertools.count():
+        for number in itertools.count(self._first):
             trade = day[number % len(day)]
             yield trade._replace(trade_id=f"{str(trade.trade_id)[:_ID_HEAD]}{number:0{_ID_DIGITS}}")

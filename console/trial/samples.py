@@ -11,12 +11,15 @@ import psutil
 from console.errors import CommandError
 from console.flink_rest import FlinkRest
 from console.job_record import JobRecord
-from console.lag import partition_lags
+from console.kafka_io import open_consumer
 from console.stack.flink import TASKMANAGERS
 from console.stack.process import DetachedProcess
+from jobs.topics import Topic, consumer_group
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from kafka import TopicPartition
 
     from jobs.settings import Settings
 
@@ -77,7 +80,12 @@ class Sampler:
         self._settings = settings
         self._rest = FlinkRest(settings.flink.rest_address)
         self._record = JobRecord(settings.home)
+        self._ticks = open_consumer(settings.kafka, [Topic.TICKS], group=consumer_group(_JOB, settings.kafka))
         self._last: Sample | None = None
+
+    def close(self) -> None:
+        """Disconnects."""
+        self._ticks.close()
 
     def take(self) -> Sample:
         """One look; a figure that can't be had at this moment is the one before."""
@@ -93,10 +101,15 @@ class Sampler:
             workers_mb=sum(_resident(worker) for worker in workers[name]),
             checkpoint_kb=size if size or before is None else before.checkpoint_kb,
             checkpoint_ms=duration if size or before is None else before.checkpoint_ms,
-            lag=sum(one.lag for one in partition_lags(self._settings.kafka) if one.reader == _JOB),
+            lag=self.lag(),
         )
         self._last = sample
         return sample
+
+    def lag(self) -> int:
+        """Ticks that the job had not read at its last checkpoint."""
+        ends: dict[TopicPartition, int] = self._ticks.end_offsets(list(self._ticks.assignment()))
+        return sum(max(0, end - (self._ticks.committed(partition) or 0)) for partition, end in ends.items())
 
     def _process(self, name: str) -> psutil.Process | None:
         pid = DetachedProcess(self._settings.home, name).pid

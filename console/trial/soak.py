@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from console.demo import PEAK_RATE
+from console.errors import CommandError
 from console.trial.live_feed import SETTINGS, LiveFeed
 from console.trial.rest import await_rest
 from console.trial.samples import Sampler, Trend, trends
@@ -29,7 +30,8 @@ _FLAT_MB_PER_HOUR = 60.0
 """Memory that grows by more in an hour, measured over ten minutes or more, is not flat."""
 _JUDGED_AFTER_MIN = 10.0
 _OVERLOAD = 5.0
-_BACKLOG = 20_000
+_BACKLOG, _BACKLOG_S = 50_000, 60.0
+"""So many ticks have to wait for the job before it is measured, and come about within this time."""
 _WARM_UP_S = 20.0
 
 
@@ -48,18 +50,19 @@ def soak(
     """
     console = Console(stderr=as_json)
     with trial_stack("soak", console.print, SETTINGS) as trial:
-        sampler = Sampler(trial.settings)
+        sampler, sent_before, sustainable = Sampler(trial.settings), 0, 0.0
         if overload:
-            sustainable = _sustainable(trial, sampler, seed, console)
+            sustainable, sent_before = _sustainable(trial, sampler, seed, console)
             rate = _OVERLOAD * sustainable
         console.print(f"sending {rate:,.0f} ticks/s for {minutes:g} minutes")
-        with LiveFeed(trial.settings, rate, seed + 1) as feed:
+        with LiveFeed(trial.settings, rate, seed, first=sent_before) as feed:
             began = time.monotonic()
             samples = _sample(sampler, minutes * 60, console)
             sent_s = time.monotonic() - began
             feed.finish()
         if overload:
             samples += _catch_up(sampler, console)
+        sampler.close()
         rest = await_rest(trial.settings, _REST_S)
         result = _result(samples, rest) | {"minutes": minutes, "ticks_per_s": round(feed.sent / sent_s, 1)}
         if overload:
@@ -87,19 +90,28 @@ def _sample(sampler: Sampler, seconds: float, console: Console) -> list[Sample]:
     return samples
 
 
-def _sustainable(trial: Trial, sampler: Sampler, seed: int, console: Console) -> float:
-    """Ticks a second that the job takes while it has more waiting than it can take."""
+def _sustainable(trial: Trial, sampler: Sampler, seed: int, console: Console) -> tuple[float, int]:
+    """Ticks a second that the job takes while more are waiting than it can take, and how many were sent to find out.
+
+    Raises:
+        CommandError: It takes more than this machine can send.
+    """
     with LiveFeed(trial.settings, PEAK_RATE, seed) as feed:
         time.sleep(_WARM_UP_S)
         feed.per_second = float("inf")
-        while sampler.take().lag < _BACKLOG:
+        deadline = time.monotonic() + _BACKLOG_S
+        while sampler.lag() < _BACKLOG:
+            if time.monotonic() > deadline:
+                raise CommandError(
+                    f"the job keeps up with all that this machine can send: {feed.sent / _BACKLOG_S:,.0f} ticks/s"
+                )
             time.sleep(_SHORTEST_S)
-    first, began = sampler.take().lag, time.monotonic()
-    while (left := sampler.take().lag) > first / 10:
+    first, began = sampler.lag(), time.monotonic()
+    while (left := sampler.lag()) > first / 10 and time.monotonic() - began < _CATCH_UP_S:
         time.sleep(_SHORTEST_S)
     sustainable = (first - left) / (time.monotonic() - began)
     console.print(f"the job takes {sustainable:,.0f} ticks/s")
-    return sustainable
+    return sustainable, feed.sent
 
 
 def _catch_up(sampler: Sampler, console: Console) -> list[Sample]:

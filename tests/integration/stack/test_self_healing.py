@@ -70,6 +70,18 @@ def test_a_job_that_was_stopped_is_not_taken_up_with_a_new_jobmanager(
     assert JobRecord(settings.home).read() == before
 
 
+def test_up_completes_what_an_interrupted_up_began_and_keeps_a_taskmanager_in_reserve(
+    supervised_stack: StackOnTrial,
+) -> None:
+    status = await_health(supervised_stack)
+    assert status["healthy"], status
+    deadline = time.monotonic() + BACK_S
+    while "2 TaskManagers" not in (flink := supervised_stack.status()["components"]["flink"])["detail"]:
+        assert time.monotonic() < deadline, flink
+        time.sleep(0.5)
+    assert flink["restarts"] == 0
+
+
 def test_everything_that_is_killed_at_once_is_healthy_again_and_status_says_what_was_restarted(
     supervised_stack: StackOnTrial,
 ) -> None:
