@@ -39,6 +39,8 @@ def supervised_flink(settings: Settings, flink: FlinkCluster) -> Iterator[FlinkC
     yield flink
     stop.set()
     supervisor.join()
+    for reserve in flink.standbys():
+        reserve.stop()
 
 
 def kill(part: Component) -> None:
