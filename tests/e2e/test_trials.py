@@ -34,7 +34,9 @@ def run_trial(environment: dict[str, str], *arguments: str, timeout_s: float) ->
 def assert_nothing_got_lost(result: dict[str, Any]) -> None:
     assert (result["lost"], result["duplicated"], result["mismatched"]) == (0, 0, 0)
     assert (result["redis_contradicted"], result["history_missing"]) == ([], 0)
-    assert result["verify"]["predictions"] == result["verify"]["ticks_in"] > 0
+    verify = result["verify"]
+    # What a dead broker kept back for longer than the out-of-orderness bound is late.
+    assert verify["predictions"] + verify["late"] == verify["ticks_in"] > 0
 
 
 @pytest.mark.timeout(900)
