@@ -2,7 +2,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint audit fuzz bench down clean
+.PHONY: help setup demo test test-chaos lint audit fuzz bench down clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -17,7 +17,7 @@ SECONDS := 60
 AUDIT := $(BIN)/uv tool run --from pip-audit==2.10.1 pip-audit
 
 help: ## Say what there is
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-7s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
 
 setup: $(VENV)/.ready ## Set up everything that the other targets need
 
@@ -26,6 +26,9 @@ demo: setup ## Run one trading day through everything and verify it (DATA=file f
 
 test: lint ## Check the code and run all tests
 	@$(BIN)/pytest
+
+test-chaos: setup ## Run the tests that take minutes and a quiet machine: failures, overload, upgrades of a real day
+	@$(BIN)/pytest -m chaos
 
 lint: setup ## Check form and types of the code
 	@$(BIN)/ruff check .

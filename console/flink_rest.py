@@ -27,6 +27,17 @@ class Job(NamedTuple):
         return self.state in _FINAL_STATES
 
 
+class Checkpoints(NamedTuple):
+    """Numbers of a job's checkpoints; savepoints count among them."""
+
+    completed: int
+    failed: int
+    restored: int
+    """How often the job has taken one up."""
+    restored_id: int | None
+    """Number of the one that it took up last."""
+
+
 class FlinkRest:
     """Client of a JobManager.
 
@@ -40,9 +51,10 @@ class FlinkRest:
         """The cluster in numbers, such as ``taskmanagers``, ``slots-total`` and ``slots-available``."""
         return self._get("/overview")
 
-    def last_heartbeats(self) -> list[float]:
-        """When each registered TaskManager last gave a sign of life, in seconds of the epoch."""
-        return [manager["timeSinceLastHeartbeat"] / 1000 for manager in self._get("/taskmanagers")["taskmanagers"]]
+    def last_heartbeats(self) -> dict[str, float]:
+        """When each registered TaskManager, by its id, last gave a sign of life, in seconds of the epoch."""
+        managers = self._get("/taskmanagers")["taskmanagers"]
+        return {manager["id"]: manager["timeSinceLastHeartbeat"] / 1000 for manager in managers}
 
     def jobs(self) -> list[Job]:
         """All jobs, the latest started first, ended ones included."""
@@ -57,6 +69,28 @@ class FlinkRest:
                 if count:
                     counts[state] = counts.get(state, 0) + count
         return counts
+
+    def checkpoints(self, job_id: str) -> Checkpoints:
+        """What has become of the job's checkpoints since it was submitted."""
+        answer = self._get(f"/jobs/{job_id}/checkpoints")
+        counts, restored = answer["counts"], answer["latest"]["restored"]
+        return Checkpoints(
+            completed=counts["completed"],
+            failed=counts["failed"],
+            restored=counts["restored"],
+            restored_id=None if restored is None else int(restored["id"]),
+        )
+
+    def newest_checkpoint(self, job_id: str) -> tuple[int, int]:
+        """Bytes of state in the job's newest completed checkpoint, and the ms that it took; zeros if there is none."""
+        newest = self._get(f"/jobs/{job_id}/checkpoints")["latest"]["completed"]
+        return (0, 0) if newest is None else (int(newest["state_size"]), int(newest["end_to_end_duration"]))
+
+    def used_heap(self, taskmanager: str) -> int:
+        """Bytes of a TaskManager's heap that are in use, garbage included."""
+        name = "Status.JVM.Memory.Heap.Used"
+        values: Any = self._get(f"/taskmanagers/{taskmanager}/metrics?get={name}")
+        return int(float(values[0]["value"])) if values else 0
 
     def root_cause(self, job_id: str) -> str:
         """First line of the job's latest failure; empty if it has not failed."""

@@ -7,7 +7,7 @@ import os
 import subprocess
 import time
 import uuid
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -18,10 +18,8 @@ from console.kafka_io import open_admin
 from console.stack.component import Health
 from console.stack.flink_home import FlinkHome
 from console.stack.lock import alone
+from console.state_form import note_form, present_form, require_readable
 from jobs.settings import PROJECT_ROOT, Settings
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 JOB_NAME = "tickcast"
 
@@ -30,6 +28,7 @@ _SUBMIT_TIMEOUT_S = 180
 _RUNNING_TIMEOUT_S = 180
 _SAVEPOINT_TIMEOUT_S = 300
 _POLL_S = 0.25
+_UNMATCHED = "Cannot map checkpoint/savepoint state"
 _PROGRAM_ENDED = "org.apache.flink.client.program.ProgramAbortException"
 
 _JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object, last.")]
@@ -54,7 +53,9 @@ def savepoint(as_json: _JsonOption = False) -> None:
     """Write a savepoint; the job goes on."""
     settings = Settings()
     rest = FlinkRest(settings.flink.rest_address)
-    path = rest.savepoint(_running_job(rest).id, FlinkHome(settings).savepoint_directory(), _SAVEPOINT_TIMEOUT_S)
+    flink = FlinkHome(settings)
+    path = rest.savepoint(_running_job(rest).id, flink.savepoint_directory(), _SAVEPOINT_TIMEOUT_S)
+    note_form(path, present_form(flink.configuration))
     _tell_savepoint(path, as_json=as_json)
 
 
@@ -66,6 +67,7 @@ def stop(as_json: _JsonOption = False) -> None:
 def upgrade(as_json: _JsonOption = False) -> None:
     """Stop the job with a savepoint and start the current code from it."""
     settings = Settings()
+    _require_readable_by_successor(settings)
     start = stop_job(settings)
     _tell_running(submit_job(settings, start), start, settings, as_json=as_json)
 
@@ -78,6 +80,7 @@ def rescale(
     settings = Settings()
     settings = with_parallelism(settings, parallelism)
     _require_slots(FlinkRest(settings.flink.rest_address), parallelism)
+    _require_readable_by_successor(settings)
     start = stop_job(settings)
     _tell_running(submit_job(settings, start), start, settings, as_json=as_json)
 
@@ -97,7 +100,8 @@ def submit_job(settings: Settings, start: str = "", *, to_starting_cluster: bool
             has minutes to come up while the job is translated.
 
     Raises:
-        CommandError: It already runs, was refused, or did not come up in time, or no broker lets us in.
+        CommandError: It already runs, can't read that state, was refused, or did not come up in time, or no broker
+            lets us in.
     """
     rest = FlinkRest(settings.flink.rest_address)
     otherwise = "the job is being submitted already; see `tickcast status`, and try again if it does not come up"
@@ -116,8 +120,9 @@ def stop_job(settings: Settings) -> str:
     Raises:
         CommandError: It does not run, or the savepoint failed.
     """
-    rest = FlinkRest(settings.flink.rest_address)
-    path = rest.stop(_running_job(rest).id, FlinkHome(settings).savepoint_directory(), _SAVEPOINT_TIMEOUT_S)
+    rest, flink = FlinkRest(settings.flink.rest_address), FlinkHome(settings)
+    path = rest.stop(_running_job(rest).id, flink.savepoint_directory(), _SAVEPOINT_TIMEOUT_S)
+    note_form(path, present_form(flink.configuration))
     JobRecord(settings.home).stopped(path)
     return path
 
@@ -150,9 +155,29 @@ def refusal(said: str) -> str:
     return (causes or lines or ["it said nothing"])[-1].strip()
 
 
+def explained(cause: str, start: str) -> str:
+    """A cause of Flink's, with what to do about it where it is one that an upgrade meets.
+
+    Args:
+        cause: What Flink said.
+        start: Savepoint or checkpoint that the job was to start from.
+    """
+    if _UNMATCHED not in cause:
+        return cause
+    return (
+        f"the state in {start} holds an operator that this job no longer has, because its uid or the topology around it"
+        " has changed: start the version that wrote it, or start over with `tickcast submit --fresh` and empty topics"
+    )
+
+
 def _hand_over(rest: FlinkRest, settings: Settings, start: str) -> Job:
     """Submit the job and wait until it runs, keeping the record of it right however that ends."""
     record, flink, job_id = JobRecord(settings.home), FlinkHome(settings), uuid.uuid4().hex
+    flink.prepare_client()
+    form = present_form(flink.configuration)
+    if start:
+        require_readable(start, form)
+    note_form(_checkpoints_of(job_id, flink), form)
     before = record.read()
     record.submitted(
         job_id,
@@ -163,7 +188,7 @@ def _hand_over(rest: FlinkRest, settings: Settings, start: str) -> Job:
     )
     try:
         _flink_run(settings, job_id, start)
-        return _await_running(rest, job_id)
+        return _await_running(rest, job_id, start)
     except CommandError:
         lives = any(job.id == job_id and not job.ended for job in rest.jobs())
         if not lives and record.latest_state() == start:
@@ -171,9 +196,19 @@ def _hand_over(rest: FlinkRest, settings: Settings, start: str) -> Job:
         raise
 
 
+def _require_readable_by_successor(settings: Settings) -> None:
+    """See that what runs now could be taken up, before it is stopped."""
+    flink = FlinkHome(settings)
+    if job_id := JobRecord(settings.home).job_id():
+        require_readable(_checkpoints_of(job_id, flink), present_form(flink.configuration))
+
+
+def _checkpoints_of(job_id: str, flink: FlinkHome) -> str:
+    return f"{flink.checkpoint_directory().rstrip('/')}/{job_id}"
+
+
 def _flink_run(settings: Settings, job_id: str, start: str) -> None:
     flink = FlinkHome(settings)
-    flink.prepare_client()
     options = {
         "pipeline.name": JOB_NAME,
         # Not among the documented options, but what Flink's own application mode fixes a job's id with.
@@ -183,16 +218,16 @@ def _flink_run(settings: Settings, job_id: str, start: str) -> None:
         "execution.checkpointing.dir": flink.checkpoint_directory(),
         "execution.checkpointing.savepoint-dir": flink.savepoint_directory(),
     }
-    command: Sequence[str] = [
-        str(flink.program("flink")),
-        *("run", "--target", "remote", "--detached"),
+    client = flink.command("flink", "run", "--target", "remote", "--detached").with_log(flink.log_file("client"))
+    command = [
+        *client.line,
         *(f"-D{name}={value}" for name, value in options.items()),
         *(("--fromSavepoint", start) if start else ()),
         *("--python", str(PROGRAM)),
     ]
     environment = {
         **os.environ,
-        **flink.environment(),
+        **client.environment,
         "TICKCAST_STACK__HOME": str(settings.home),
         "TICKCAST_FLINK__PARALLELISM": str(settings.flink.parallelism),
     }
@@ -213,17 +248,18 @@ def _flink_run(settings: Settings, job_id: str, start: str) -> None:
         raise CommandError(f"`flink run` was not done after {_SUBMIT_TIMEOUT_S} s; see the JobManager's log") from error
     log.write_text(answer.stdout, encoding="utf-8")
     if f"Job has been submitted with JobID {job_id}" not in answer.stdout:
-        raise CommandError(
-            f"the job was not submitted: {refusal(answer.stdout)} (all that `flink run` said is in {log})"
-        )
+        cause = explained(refusal(answer.stdout), start)
+        raise CommandError(f"the job was not submitted: {cause} (all that `flink run` said is in {log})")
 
 
-def _await_running(rest: FlinkRest, job_id: str) -> Job:
+def _await_running(rest: FlinkRest, job_id: str, start: str) -> Job:
     deadline = time.monotonic() + _RUNNING_TIMEOUT_S
     while time.monotonic() < deadline:
         job = next(job for job in rest.jobs() if job.id == job_id)
         if job.ended:
-            raise CommandError(f"the job ended as {job.state} while starting: {rest.root_cause(job_id)}")
+            raise CommandError(
+                f"the job ended as {job.state} while starting: {explained(rest.root_cause(job_id), start)}"
+            )
         if set(rest.task_states(job_id)) == {"RUNNING"}:
             return job
         time.sleep(_POLL_S)

@@ -42,6 +42,8 @@ VERBS = {
     "feed": Verb("console.feed", "app", "Send ticks to Kafka: simulate, replay, websocket.", _DATA),
     "tail": Verb("console.tail", "tail", "Show the committed messages of a topic.", _DATA),
     "verify": Verb("console.verify", "verify", "Prove that nothing was lost, doubled or changed.", _DATA),
+    "chaos": Verb("console.trial.chaos", "chaos", "Kill parts of a stack of its own and count what got lost.", _DATA),
+    "soak": Verb("console.trial.soak", "soak", "Run a stack of its own for long and see whether it grows.", _DATA),
     "lag": Verb("console.lag", "lag", "Say how far the job is behind the ticks.", _DATA),
     "train": Verb("console.train", "train", "Train a model version.", _MODELS),
     "evaluate": Verb("console.train", "evaluate", "Measure a model version on days it has not seen.", _MODELS),

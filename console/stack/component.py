@@ -62,6 +62,10 @@ class Component(ABC):
         """Those of it that can be started on their own."""
         return [self]
 
+    def standbys(self) -> list[Component]:
+        """Those of it that a supervisor starts beside it, so that something is there when a part of it dies."""
+        return []
+
     def stop(self) -> None:
         """End its processes, the last started first, killing those that do not go in time."""
         for process in reversed(self.processes()):

@@ -1,4 +1,4 @@
-"""The Flink cluster: one JobManager and one TaskManager out of the ``apache-flink`` package."""
+"""The Flink cluster of the `apache-flink` package: JobManager, TaskManager and, supervised, a second one in reserve."""
 
 from __future__ import annotations
 
@@ -15,6 +15,9 @@ from console.stack.process import DetachedProcess
 if TYPE_CHECKING:
     from jobs.settings import Settings
 
+TASKMANAGERS = ("taskmanager", "taskmanager-2")
+"""The first is always there; the second in reserve, under supervision. Either may be the one that works."""
+
 _START_TIMEOUT_S = 90
 
 
@@ -28,7 +31,7 @@ class JobManager(Component):
         self._home = FlinkHome(settings)
         self._rest = FlinkRest(self.address)
         self._process = DetachedProcess(settings.home, self.name)
-        self._taskmanager = DetachedProcess(settings.home, TaskManager.name)
+        self._taskmanagers = [DetachedProcess(settings.home, name) for name in TASKMANAGERS]
 
     def processes(self) -> list[DetachedProcess]:
         """The one process."""
@@ -43,7 +46,8 @@ class JobManager(Component):
         """Start it, unless it runs, without waiting."""
         if self._process.pid is None:
             self._configure()
-            _spawn(self._home, self._process)
+            command = self._home.command("jobmanager.sh", "start-foreground").with_log(self._home.log_file(self.name))
+            self._process.spawn(command.line, command.environment)
 
     def healthy(self) -> Health:
         """Whether it answers."""
@@ -61,15 +65,20 @@ class JobManager(Component):
         self._home.prepare_cluster(port)
         if port != before:
             # A TaskManager that still runs would look for its JobManager at the old port for ever.
-            self._taskmanager.stop()
+            for taskmanager in self._taskmanagers:
+                taskmanager.stop()
 
 
 class TaskManager(Component):
-    """The process that runs the job's tasks, and the Python workers below it."""
+    """A process that runs the job's tasks, and the Python workers below it.
 
-    name = "taskmanager"
+    Args:
+        settings: All settings.
+        name: Its name; the cluster knows it by the same.
+    """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, name: str = TASKMANAGERS[0]) -> None:
+        self.name = name
         self.address = settings.flink.rest_address
         self._home = FlinkHome(settings)
         self._rest = FlinkRest(self.address)
@@ -87,7 +96,9 @@ class TaskManager(Component):
     def launch(self) -> None:
         """Start it, unless it runs, without waiting; one that runs finds a restarted JobManager again."""
         if self._process.pid is None:
-            _spawn(self._home, self._process)
+            command = self._home.command("taskmanager.sh", "start-foreground").with_log(self._home.log_file(self.name))
+            command = command.configured("taskmanager.resource-id", self.name)
+            self._process.spawn(command.line, command.environment)
 
     def healthy(self) -> Health:
         """Whether the JobManager knows of it."""
@@ -95,11 +106,11 @@ class TaskManager(Component):
         if started is None:
             return Health(healthy=False, detail="the TaskManager is not running; start it with `tickcast up`")
         try:
-            heartbeats = self._rest.last_heartbeats()
+            heartbeat = self._rest.last_heartbeats().get(self.name, 0.0)
         except CommandError as error:
             return Health(healthy=False, detail=str(error))
         # One that was killed stays registered until the JobManager misses it.
-        if not any(heartbeat > started for heartbeat in heartbeats):
+        if heartbeat <= started:
             return Health(healthy=False, detail="the TaskManager is running, but has not registered yet")
         return Health(healthy=True, detail="the TaskManager is registered")
 
@@ -113,15 +124,20 @@ class FlinkCluster(Component):
         self.address = settings.flink.rest_address
         self._rest = FlinkRest(self.address)
         self._jobmanager = JobManager(settings)
-        self._taskmanager = TaskManager(settings)
+        self._taskmanager, self._reserve = (TaskManager(settings, name) for name in TASKMANAGERS)
 
     def parts(self) -> list[Component]:
         """JobManager and TaskManager."""
         return [self._jobmanager, self._taskmanager]
 
+    def standbys(self) -> list[Component]:
+        """A second TaskManager: its slots take the tasks of one that died before that one is up again."""
+        return [self._reserve]
+
     def processes(self) -> list[DetachedProcess]:
-        """Theirs."""
-        return [process for part in self.parts() for process in part.processes()]
+        """Theirs, and that of the reserve if there is one."""
+        everyone = [process for part in (*self.parts(), self._reserve) for process in part.processes()]
+        return [process for process in everyone if process.name != self._reserve.name or process.pid is not None]
 
     def ports(self) -> list[Port]:
         """The port of the REST interface and web UI; the others are any that are free."""
@@ -142,10 +158,6 @@ class FlinkCluster(Component):
             if not health.healthy:
                 return health
         return cluster_health(self._rest)
-
-
-def _spawn(home: FlinkHome, process: DetachedProcess) -> None:
-    process.spawn([home.program(f"{process.name}.sh"), "start-foreground"], home.environment())
 
 
 def cluster_health(rest: FlinkRest) -> Health:

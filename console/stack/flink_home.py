@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import yaml
 
+from console.stack.flink_command import FlinkCommand, flink_command
 from console.stack.jars import jars
 from console.stack.java import java_home
 from jobs.settings import PROJECT_ROOT
@@ -36,9 +37,13 @@ class FlinkHome:
         self._libraries = self._root / "lib"
         self._logs = settings.home / "logs" / "flink"
 
-    def program(self, name: str) -> Path:
-        """One of Flink's own scripts, such as ``flink`` or ``jobmanager.sh``."""
-        return _package() / "bin" / name
+    def command(self, script: str, *arguments: str) -> FlinkCommand:
+        """What one of Flink's own scripts, such as ``flink`` or ``jobmanager.sh``, starts with such arguments."""
+        return flink_command(_package() / "bin" / script, arguments, self.environment(), self._root / "commands")
+
+    def log_file(self, name: str) -> Path:
+        """Where one of Flink's processes logs."""
+        return self._logs / f"{name}.log"
 
     def environment(self) -> dict[str, str]:
         """Variables that make Flink's scripts use our folders."""

@@ -74,7 +74,8 @@ class Restarts:
 
 def restarts_of(component: Component, restarts: Mapping[str, Restarts]) -> Restarts:
     """The restarts of all parts of a component, put together."""
-    entries = [restarts[part.name] for part in component.parts() if part.name in restarts]
+    parts = (*component.parts(), *component.standbys())
+    entries = [restarts[part.name] for part in parts if part.name in restarts]
     if not entries:
         return Restarts()
     return replace(

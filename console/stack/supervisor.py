@@ -15,7 +15,7 @@ import structlog
 
 from console.errors import CommandError
 from console.logs import configure_logging
-from console.stack.flink import JobManager
+from console.stack.flink import JobManager, TaskManager
 from console.stack.job_keeper import JobKeeper
 from console.stack.restarts import RestartLog, RestartPolicy
 from console.stack.stack import Stack
@@ -48,6 +48,8 @@ class PartWatch:
         ask_s: How often the part is asked whether it does its work.
         hangs_after_s: How long it may be without doing so.
         restarting: Called when the part is gone, before it is started again.
+        depends_on: Another part; while that one does not do its work, this one can't show that it does.
+        begin: Start the part when the watch begins, for nobody else has.
     """
 
     def __init__(
@@ -60,6 +62,8 @@ class PartWatch:
         ask_s: float = _ASK_S,
         hangs_after_s: float = _HANGS_AFTER_S,
         restarting: Callable[[], None] | None = None,
+        depends_on: Component | None = None,
+        begin: bool = False,
     ) -> None:
         self._part = part
         self._record = record
@@ -68,12 +72,16 @@ class PartWatch:
         self._every_s = ask_s
         self._hangs_after_s = hangs_after_s
         self._restarting = restarting
+        self._depends_on = depends_on
+        self._begin = begin
         self._log = structlog.get_logger("supervise").bind(part=part.name)
         self._ask_at = 0.0
         self._well_at = time.monotonic()
 
     def run(self) -> None:
         """Watch until stopped, or until restarts have not helped too often in a row."""
+        if self._begin:
+            self._start()
         while not self._stop.wait(_LOOK_S):
             reason = self._trouble()
             if reason is None:
@@ -97,6 +105,8 @@ class PartWatch:
         if health.healthy:
             self._well_at = now
             self._policy.well(now)
+        elif self._depends_on is not None and not self._depends_on.healthy().healthy:
+            self._well_at = now
         elif now - self._well_at > self._hangs_after_s:
             return f"it did not do its work: {health.detail}"
         return None
@@ -104,18 +114,21 @@ class PartWatch:
     def _restart(self, reason: str) -> None:
         self._log.warning("restarting", reason=reason)
         self._record.restarted(self._part.name, reason)
+        if self._runs():
+            for process in self._part.processes():
+                process.stop(_END_S)
+        if self._restarting is not None:
+            self._restarting()
+        self._start()
+
+    def _start(self) -> None:
         began = time.monotonic()
         try:
-            if self._runs():
-                for process in self._part.processes():
-                    process.stop(_END_S)
-            if self._restarting is not None:
-                self._restarting()
             self._part.start()
         except (CommandError, OSError) as error:
-            self._log.error("the restart failed", reason=str(error))
+            self._log.error("the start failed", reason=str(error))
         else:
-            self._log.info("restarted", seconds=round(time.monotonic() - began, 1))
+            self._log.info("started", seconds=round(time.monotonic() - began, 1))
         self._ask_at, self._well_at = 0.0, time.monotonic()
 
     def _runs(self) -> bool:
@@ -144,8 +157,20 @@ class Supervisor:
         record.clear()
         keeper = JobKeeper(settings, record, stop)
         hooks = {JobManager.name: keeper.jobmanager_lost}
-        parts = [part for component in components for part in component.parts() if part.processes()]
-        self._watches = [PartWatch(part, record, stop, restarting=hooks.get(part.name)) for part in parts]
+        standbys = {part.name: part for component in components for part in component.standbys()}
+        parts = {part.name: part for component in components for part in component.parts() if part.processes()}
+        parts |= standbys
+        self._watches = [
+            PartWatch(
+                part,
+                record,
+                stop,
+                restarting=hooks.get(part.name),
+                depends_on=parts.get(JobManager.name) if isinstance(part, TaskManager) else None,
+                begin=part.name in standbys,
+            )
+            for part in parts.values()
+        ]
         self._keeper = keeper
 
     def run(self) -> None:

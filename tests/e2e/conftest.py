@@ -44,10 +44,10 @@ class JobOnTrial:
     producer: KafkaProducer
     job: Job
 
-    def send(self, value: bytes | None, key: bytes | None, record_time: int | None = None) -> int:
-        """Write a message to partition 0 and return its offset."""
+    def send(self, value: bytes | None, key: bytes | None, record_time: int | None = None, partition: int = 0) -> int:
+        """Write a message to a partition and return its offset."""
         delivery = self.producer.send(
-            topic_name(Topic.TICKS, self.settings.kafka), value, key, None, 0, record_time or now()
+            topic_name(Topic.TICKS, self.settings.kafka), value, key, None, partition, record_time or now()
         )
         offset: int = delivery.get(timeout=WAIT_S).offset
         return offset

@@ -10,7 +10,7 @@ import psutil
 import pytest
 import requests
 
-from console.job import job_health, stop_job, submit_job
+from console.job import job_health, stop_job, submit_job, with_parallelism
 from jobs.topics import Topic
 
 if TYPE_CHECKING:
@@ -72,24 +72,9 @@ def await_checkpoints(job: JobOnTrial, count: int) -> None:
 
 def python_workers(flink: FlinkCluster) -> list[psutil.Process]:
     """The processes in which the TaskManager runs Python functions."""
-    [taskmanager] = [process for process in flink.processes() if process.name == "taskmanager"]
+    [taskmanager] = flink.parts()[1].processes()
     below = psutil.Process(taskmanager.pid).children(recursive=True)
     return [process for process in below if "beam_boot" in " ".join(process.cmdline())]
-
-
-def test_a_killed_python_worker_loses_and_doubles_nothing(job: JobOnTrial, flink: FlinkCluster) -> None:
-    trade(job, 0, 40)
-    job.await_committed(Topic.PREDICTIONS, 40)
-    workers = python_workers(flink)
-    assert workers
-
-    trade(job, 40, 20)
-    workers[0].kill()
-    trade(job, 60, 20)
-    await_restored_job(job, flink, before=0)
-    trade(job, 80, 20)
-
-    assert_each_predicted_once(job, 100)
 
 
 def test_a_tick_that_waits_for_the_market_survives_though_no_other_follows(
@@ -107,13 +92,13 @@ def test_a_tick_that_waits_for_the_market_survives_though_no_other_follows(
     assert len(job.await_committed(Topic.PREDICTIONS, before + 1)) == before + 1
 
 
-def test_an_upgrade_with_a_savepoint_keeps_what_was_remembered(job: JobOnTrial) -> None:
+def test_an_upgrade_with_a_savepoint_to_another_parallelism_keeps_what_was_remembered(job: JobOnTrial) -> None:
     before = len(job.committed(Topic.PREDICTIONS))
     trade(job, before, 30)
     savepoint = stop_job(job.settings)
     trade(job, before + 30, 30)
 
-    job.job = submit_job(job.settings, savepoint)
+    job.job = submit_job(with_parallelism(job.settings, 4), savepoint)
 
     trade(job, before + 60, 40)
     assert_each_predicted_once(job, before + 100)

@@ -122,9 +122,15 @@ def stack(new_environment: Callable[[], dict[str, str]]) -> Iterator[StackOnTria
 
 @pytest.fixture(scope="module")
 def supervised_stack(new_environment: Callable[[], dict[str, str]]) -> Iterator[StackOnTrial]:
-    """A stack that is up, and in which what is killed comes back."""
+    """A stack in which what is killed comes back; its first `up` was killed half-way, the second completed it."""
     on_trial = StackOnTrial(new_environment())
     try:
+        interrupted = on_trial.popen("up")
+        deadline = time.monotonic() + WAIT_S
+        while not {"kafka", "jobmanager"} <= set(on_trial.pids()) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        interrupted.kill()
+        interrupted.communicate()
         on_trial.must("up")
         yield on_trial
     finally:

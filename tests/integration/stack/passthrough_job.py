@@ -21,7 +21,7 @@ EXACTLY_ONCE = """
 """
 
 
-def main() -> None:
+def main(query: str = "SELECT message FROM source") -> None:
     kafka = Settings().kafka
     environment = StreamExecutionEnvironment.get_execution_environment()
     tables = StreamTableEnvironment.create(environment)
@@ -29,7 +29,7 @@ def main() -> None:
         servers = kafka.bootstrap_servers
         tables.execute_sql(TABLE.format(name=name, topic=topic_name(topic, kafka), servers=servers, options=options))
     statements = tables.create_statement_set()
-    statements.add_insert_sql("INSERT INTO sink SELECT message FROM source")
+    statements.add_insert_sql(f"INSERT INTO sink {query}")
     statements.attach_as_datastream()
     environment.execute()
 

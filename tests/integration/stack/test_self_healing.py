@@ -9,14 +9,11 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import pytest
 
-from console.flink_rest import FlinkRest
-from console.job import submit_job
 from console.job_record import JobRecord
-from console.stack.restarts import JOB, RestartLog
 from console.stack.supervisor import Supervisor
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from console.stack.component import Component
     from console.stack.flink import FlinkCluster
@@ -42,6 +39,8 @@ def supervised_flink(settings: Settings, flink: FlinkCluster) -> Iterator[FlinkC
     yield flink
     stop.set()
     supervisor.join()
+    for reserve in flink.standbys():
+        reserve.stop()
 
 
 def kill(part: Component) -> None:
@@ -60,31 +59,6 @@ def await_health(stack: StackOnTrial) -> dict[str, Any]:
     return status
 
 
-def test_neither_a_killed_taskmanager_nor_a_killed_jobmanager_loses_or_doubles_a_tick(
-    settings: Settings,
-    supervised_flink: FlinkCluster,
-    tick: Callable[[range], None],
-    await_copied: Callable[[int], list[int]],
-) -> None:
-    jobmanager, taskmanager = supervised_flink.parts()
-    tick(range(10))
-    job = submit_job(settings)
-    assert await_copied(10) == list(range(10))
-
-    kill(taskmanager)
-    tick(range(10, 20))
-    assert await_copied(20) == list(range(20))
-
-    kill(jobmanager)
-    tick(range(20, 30))
-    assert await_copied(30) == list(range(30))
-
-    restarts = RestartLog(settings.home).read()
-    assert {part: restarts[part].count for part in (jobmanager.name, JOB)} == {jobmanager.name: 1, JOB: 1}
-    (running,) = [each.id for each in FlinkRest(settings.flink.rest_address).jobs() if not each.ended]
-    assert running != job.id
-
-
 def test_a_job_that_was_stopped_is_not_taken_up_with_a_new_jobmanager(
     settings: Settings, supervised_flink: FlinkCluster
 ) -> None:
@@ -96,6 +70,18 @@ def test_a_job_that_was_stopped_is_not_taken_up_with_a_new_jobmanager(
         time.sleep(0.1)
     assert jobmanager.healthy().healthy
     assert JobRecord(settings.home).read() == before
+
+
+def test_up_completes_what_an_interrupted_up_began_and_keeps_a_taskmanager_in_reserve(
+    supervised_stack: StackOnTrial,
+) -> None:
+    status = await_health(supervised_stack)
+    assert status["healthy"], status
+    deadline = time.monotonic() + BACK_S
+    while "2 TaskManagers" not in (flink := supervised_stack.status()["components"]["flink"])["detail"]:
+        assert time.monotonic() < deadline, flink
+        time.sleep(0.5)
+    assert flink["restarts"] == 0
 
 
 def test_everything_that_is_killed_at_once_is_healthy_again_and_status_says_what_was_restarted(

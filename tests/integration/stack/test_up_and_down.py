@@ -6,7 +6,6 @@ import contextlib
 import ipaddress
 import json
 import socket
-import time
 from typing import TYPE_CHECKING
 
 import psutil
@@ -86,20 +85,6 @@ def test_what_stood_in_a_topic_is_there_after_down_and_up(stack: StackOnTrial) -
     )
     with contextlib.closing(consumer):
         assert next(consumer).value == b"kept"
-
-
-def test_up_completes_what_an_interrupted_up_began(new_stack: Callable[..., StackOnTrial]) -> None:
-    stack = new_stack()
-    interrupted = stack.popen("up")
-    deadline = time.monotonic() + 60
-    while not {"kafka", "jobmanager"} <= set(stack.pids()) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    interrupted.kill()
-    interrupted.communicate()
-
-    stack.must("up")
-
-    assert stack.status()["healthy"]
 
 
 def test_a_taken_port_is_said_in_one_sentence_before_anything_starts(new_stack: Callable[..., StackOnTrial]) -> None:

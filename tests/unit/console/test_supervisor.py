@@ -4,7 +4,7 @@ import sys
 import threading
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psutil
 import pytest
@@ -63,10 +63,14 @@ def record(tmp_path: Path) -> RestartLog:
 
 
 @contextmanager
-def watched(part: Sleeper, record: RestartLog, restarting: Callable[[], None] | None = None) -> Iterator[None]:
+def watched(
+    part: Sleeper, record: RestartLog, restarting: Callable[[], None] | None = None, **options: Any
+) -> Iterator[None]:
     stop = threading.Event()
     policy = RestartPolicy(first_delay_s=0.01, longest_delay_s=0.02, most_in_a_row=3)
-    watch = PartWatch(part, record, stop, policy=policy, ask_s=0.05, hangs_after_s=0.3, restarting=restarting)
+    watch = PartWatch(
+        part, record, stop, policy=policy, ask_s=0.05, hangs_after_s=0.3, restarting=restarting, **options
+    )
     thread = threading.Thread(target=watch.run)
     thread.start()
     try:
@@ -157,3 +161,30 @@ time.sleep(600)
     finally:
         parent.stop()
         detached.stop()
+
+
+def test_a_part_is_not_blamed_for_what_it_depends_on(sleeper: Sleeper, record: RestartLog, tmp_path: Path) -> None:
+    server = Sleeper(tmp_path / "server")
+    server.start()
+    try:
+        before = sleeper.process.pid
+        with watched(sleeper, record, depends_on=server):
+            sleeper.hangs.touch()
+            server.hangs.touch()
+            asked = sleeper.asked
+            assert await_true(lambda: sleeper.asked > asked + 20)
+            assert sleeper.process.pid == before
+            server.hangs.unlink()
+            assert await_true(lambda: sleeper.process.pid not in (None, before))
+    finally:
+        server.stop()
+
+
+def test_a_part_in_reserve_is_started_by_its_watch_and_that_is_no_restart(tmp_path: Path, record: RestartLog) -> None:
+    part = Sleeper(tmp_path)
+    try:
+        with watched(part, record, begin=True):
+            assert await_true(lambda: part.process.pid is not None)
+        assert record.read() == {}
+    finally:
+        part.stop()

@@ -1,0 +1,76 @@
+"""A real day goes on while the job is replaced by itself and run at other parallelisms: nothing is lost or doubled."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from console.demo_watch import Portion
+from console.kafka_io import connection_config
+from feeds.producer import TickProducer
+from feeds.replay import Replay
+from feeds.run import feed
+from jobs.topics import Topic, topic_name
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from jobs.settings import Settings
+    from tests.e2e.conftest import JobOnTrial  # type: ignore[import-not-found]
+
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(1800)]
+
+TICKS, RATE = 30_000, 300.0
+COMMAND_TIMEOUT_S = 400
+
+
+def tickcast(*arguments: str) -> dict[str, Any]:
+    """What `tickcast … --json` prints; it must succeed."""
+    answer = subprocess.run(
+        [sys.executable, "-m", "console.main", *arguments, "--json"],
+        capture_output=True,
+        text=True,
+        timeout=COMMAND_TIMEOUT_S,
+        check=False,
+    )
+    assert answer.returncode == 0, answer.stderr
+    found: dict[str, Any] = json.loads(answer.stdout.splitlines()[-1])
+    return found
+
+
+class DayInTheBackground(threading.Thread):
+    """Sends the first part of a recorded day at a steady rate."""
+
+    def __init__(self, settings: Settings, file: Path) -> None:
+        super().__init__(daemon=True)
+        self._settings = settings
+        self._file = file
+        self.sent = 0
+
+    def run(self) -> None:
+        ticks = [message for message, _ in zip(Replay([self._file]), range(TICKS), strict=False)]
+        topic = topic_name(Topic.TICKS, self._settings.kafka)
+        with TickProducer(connection_config(self._settings.kafka), topic) as producer:
+            self.sent = feed(Portion(ticks, RATE), producer).sent
+
+
+def test_upgrades_and_other_parallelisms_in_the_middle_of_a_real_day(job: JobOnTrial, shared_data: Path) -> None:
+    day = DayInTheBackground(job.settings, shared_data / "nepse_floorsheet_2024-06-10.csv.gz")
+    day.start()
+    job.await_committed(Topic.PREDICTIONS, 500)
+    for arguments in (("rescale", "1"), ("rescale", "2"), ("upgrade",), ("rescale", "4"), ("rescale", "1")):
+        before = len(job.committed(Topic.PREDICTIONS))
+        answer = tickcast(*arguments)
+        assert answer["started_from"]
+        assert len(job.await_committed(Topic.PREDICTIONS, before + 500)) >= before + 500
+    assert day.is_alive(), "the day was over before the last upgrade"
+    day.join(TICKS / RATE + 120)
+    assert day.sent == TICKS
+    verdict = job.await_clean_verdict()
+    assert verdict.ticks_in == TICKS
+    assert verdict.dead_letters == 0

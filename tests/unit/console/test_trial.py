@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from console.errors import CommandError
+from console.trial.chaos import _chosen, _plan
+from console.trial.injuries import INJURIES
+from console.trial.samples import Sample, trends
+from console.trial.watch import CommittedWatch, Sight
+from jobs.settings import Settings
+
+
+def test_each_kind_of_injury_comes_as_often_as_the_others_and_the_seed_decides_the_order() -> None:
+    kinds = list(INJURIES)
+    plan = _plan(kinds, 2 * len(kinds) + 1, seed=7)
+    assert len(plan) == 2 * len(kinds) + 1
+    assert {plan[: len(kinds)].count(kind) for kind in kinds} == {1}
+    assert plan == _plan(kinds, 2 * len(kinds) + 1, seed=7)
+    assert plan != _plan(kinds, 2 * len(kinds) + 1, seed=8)
+
+
+def test_an_unknown_kind_of_injury_is_refused_with_those_that_there_are() -> None:
+    assert _chosen("redis, broker") == ["redis", "broker"]
+    with pytest.raises(CommandError, match=r"'flood'; take some of worker, .*disk"):
+        _chosen("redis,flood")
+
+
+@pytest.fixture
+def watch() -> CommittedWatch:
+    return CommittedWatch(Settings())
+
+
+def test_recovery_is_the_first_sight_of_a_tick_sent_after_the_moment(watch: CommittedWatch) -> None:
+    watch._sights = [Sight(10_000, 11.0), Sight(20_000, 21.5), Sight(30_000, 31.5)]
+    assert watch.await_younger(10.0, timeout_s=1) == 21.5
+    assert watch.newest == Sight(30_000, 31.5)
+
+
+def test_a_recovery_that_does_not_come_is_none_after_the_bound(watch: CommittedWatch) -> None:
+    watch._sights = [Sight(10_000, 11.0)]
+    assert watch.await_younger(10.0, timeout_s=0.05) is None
+
+
+def test_a_recovery_that_comes_later_is_waited_for(watch: CommittedWatch) -> None:
+    def come() -> None:
+        with watch._moved:
+            watch._sights.append(Sight(20_000, 21.0))
+            watch._moved.notify_all()
+
+    threading.Timer(0.05, come).start()
+    began = time.monotonic()
+    assert watch.await_younger(10.0, timeout_s=10) == 21.0
+    assert time.monotonic() - began < 5
+
+
+def sample(at: float, megabytes: float) -> Sample:
+    return Sample(at, 300, megabytes, 200, 350, 40, 25, 0)
+
+
+def test_the_slope_of_a_leak_is_found_behind_its_first_third_and_its_outliers() -> None:
+    hour = [sample(minute * 60, 500 + (400 if minute < 10 else 0) + 2 * minute) for minute in range(60)]
+    hour[40] = sample(40 * 60, 5_000)
+    trend = trends(hour)["taskmanager_mb"]
+    assert trend.per_hour == pytest.approx(120, abs=2)
+    assert trend.worst == 5_000
+    assert trend.last > trend.first
+
+
+def test_what_stays_level_has_no_slope() -> None:
+    assert trends([sample(second, 500) for second in range(30)])["taskmanager_mb"].per_hour == 0
+    assert trends([sample(0, 500)])["taskmanager_mb"].per_hour == 0
