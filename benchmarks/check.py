@@ -64,8 +64,8 @@ class Reference:
         rows = [
             self._work.take(self._work.parse(value, time), partition, offset) for partition, offset, time, value in head
         ]
-        self._features = {(row.symbol, row.trade_id or ""): row.features for row in rows}
-        probabilities = self._work.score([row.features for row in rows])
+        self._rows = {(row.symbol, row.trade_id or ""): row for row in rows}
+        probabilities = self._work.score(rows)
         self._scores = {(row.symbol, row.trade_id or ""): one for row, one in zip(rows, probabilities, strict=True)}
 
     def compare(self, values: Iterable[bytes], *, complete: bool) -> Comparison:
@@ -83,16 +83,16 @@ class Reference:
         """Compares tickcast's predictions: the reference's own features with the snapshot that each of them names."""
         market = read_output(self._settings.kafka, topic_name(Topic.MARKET, self._settings.kafka)).values
         blocks = {
-            one["market_time"]: np.array(one["block"], np.float64).astype(np.float32).tobytes()
+            one["market_time"]: np.array(one["block"], np.float64).astype(np.float32)
             for one in map(orjson.loads, market)
         }
         found, doubled = self._sample(values)
-        nothing = np.full(len(next(iter(blocks.values()), b"")) // 4, np.nan, np.float32).tobytes()
+        nothing = np.full_like(next(iter(blocks.values())), np.nan) if blocks else np.empty(0, np.float32)
         names = list(found)
         if not names:
             return self._comparison({}, {}, doubled, complete=complete)
         snapshots = [blocks.get(found[name]["market_time"], nothing) for name in names]
-        scores = self._work.score([self._features[name] for name in names], snapshots)
+        scores = self._work.score([self._rows[name] for name in names], snapshots)
         return self._comparison(found, dict(zip(names, scores, strict=True)), doubled, complete=complete)
 
     def _sample(self, values: Iterable[bytes]) -> tuple[dict[TickId, dict[str, Any]], int]:
@@ -101,7 +101,7 @@ class Reference:
         for value in values:
             message = orjson.loads(value)
             name = (message["symbol"], message["trade_id"] or "")
-            if name in self._features:
+            if name in self._rows:
                 doubled += name in found
                 found.setdefault(name, message)
         return found, doubled
@@ -115,7 +115,7 @@ class Reference:
         complete: bool,
     ) -> Comparison:
         names = list(found)
-        missing = len(self._features) - len(names) if complete else 0
+        missing = len(self._rows) - len(names) if complete else 0
         if not names:
             return Comparison(0, missing, doubled, 0, 0.0)
         told = np.array([[found[name][f"p_{one}"] for one in CLASSES] for name in names]).astype(np.float32)

@@ -170,14 +170,14 @@ class Started:
         flink.prepare_client()
         options = (f"parallelism.default={self.assignment.workers}", *self._contestant.options)
         program = PROJECT_ROOT / "benchmarks" / "contestants" / f"{self._contestant.name}.py"
+        client = flink.command("flink", "run", "--target", "remote", "--detached")
         answer = subprocess.run(
             [
-                str(flink.program("flink")),
-                *("run", "--target", "remote", "--detached"),
+                *client.line,
                 *(f"-D{option}" for option in options),
                 *("--python", str(program)),
             ],
-            env={**os.environ, **flink.environment(), **self.assignment.as_environment()},
+            env={**os.environ, **client.environment, **self.assignment.as_environment()},
             cwd=PROJECT_ROOT,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

@@ -16,30 +16,29 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
 import orjson
 
 from state import codec
-from state.features import SCHEMA_HASH
-from state.market_state import group_of
+from state.features import SCHEMA_HASH, complete
+from state.journal import FOLD_AFTER
+from state.market_board import NO_MARKET
+from state.market_state import columns_of, group_of
 from state.rules import TradingCalendar, load_rules
 from state.symbol_state import SymbolState
 from state.tick import TickParser
 from udfs.artifact import active_version, load_artifact
-from udfs.blocks import feature_block, no_snapshot
 from udfs.manifest import CLASSES
 from udfs.scorer import Scorer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from state.tick import Tick
 
-FOLD_AFTER = codec.COMPACT_AFTER
-"""Journal entries of a symbol after which a new snapshot takes their place."""
-
+__all__ = ["FOLD_AFTER", "Row", "Work"]
 _ROOT = Path(__file__).resolve().parents[1]
 _RULES = _ROOT / "flink-conf" / "markets" / "nepse.yaml"
 _MODELS = _ROOT / "model_artifacts"
@@ -55,7 +54,8 @@ class Row(NamedTuple):
         price: Rupees.
         partition, offset: Where the tick stands.
         sequence: Number of the tick in its symbol's session.
-        features: What :meth:`Work.score` takes.
+        own: The symbol's own features, float32.
+        group: Contract group; -1 where unknown.
     """
 
     symbol: str
@@ -65,7 +65,8 @@ class Row(NamedTuple):
     partition: int
     offset: int
     sequence: int
-    features: bytes
+    own: bytes
+    group: int
 
 
 class Work:
@@ -77,8 +78,6 @@ class Work:
         limits, groups = self._rules.limits, self._rules.trade_groups
         self._parser = TickParser(self._rules.symbols.pattern, limits.max_price, limits.max_volume)
         self._group_digits = slice(groups.from_digit, groups.to_digit)
-        self._group_count = groups.count
-        self._no_snapshot = no_snapshot(groups.count)
         self._states: dict[str, SymbolState] = {}
         self.version = active_version(_MODELS)
         self.scorer = Scorer(load_artifact(_MODELS, self.version, SCHEMA_HASH))
@@ -92,21 +91,22 @@ class Work:
         """Takes a tick into its symbol's memory and computes its features."""
         state = self._state(tick.symbol)
         key = codec.trade_key(tick.trade_id)
-        features = state.apply(tick.event_time, tick.price, tick.volume, key, partition, offset)
+        own = state.apply(tick.event_time, tick.price, tick.volume, key, partition, offset)
         state.take_alerts()
-        own = np.array([*features, group_of(tick.trade_id, self._group_digits)], np.float32).tobytes()
-        return Row(tick.symbol, tick.event_time, tick.trade_id, tick.price, partition, offset, state.trades, own)
+        group = group_of(tick.trade_id, self._group_digits)
+        return Row(tick.symbol, tick.event_time, tick.trade_id, tick.price, partition, offset, state.trades, own, group)
 
-    def score(self, features: Sequence[bytes], snapshots: Sequence[bytes] | None = None) -> NDArray[np.float32]:
+    def score(self, rows: Sequence[Row], snapshots: Sequence[NDArray[np.float32]] | None = None) -> NDArray[np.float32]:
         """Probabilities of rows, shape (n, 3), in the order of `udfs.manifest.CLASSES`.
 
         Args:
-            features: Each row's :attr:`Row.features`.
+            rows: The ticks.
             snapshots: Each row's market block; None: not known, as for all peers.
         """
-        rows = len(features)
-        market = self._no_snapshot * rows if snapshots is None else b"".join(snapshots)
-        return self.scorer.score(feature_block(b"".join(features), market, rows, self._group_count))
+        parts: list[bytes] = []
+        for number, row in enumerate(rows):
+            parts += (row.own, NO_MARKET if snapshots is None else columns_of(snapshots[number], row.group))
+        return self.scorer.score(complete(b"".join(parts), len(rows)))
 
     def message(self, row: Row, scores: NDArray[np.float32]) -> bytes:
         """The prediction's message.
@@ -138,7 +138,7 @@ class Work:
 
     def messages(self, rows: Sequence[Row]) -> list[bytes]:
         """The messages of rows that are scored together."""
-        scores = self.score([row.features for row in rows])
+        scores = self.score(rows)
         return [self.message(row, one) for row, one in zip(rows, scores, strict=True)]
 
     def one(self, value: bytes | None, record_time: int, partition: int, offset: int) -> tuple[str, bytes]:

@@ -134,7 +134,7 @@ def compare_alerts(
 
 
 def compare_market(found: list[Json], demanded: AbstractSet[int], rules: MarketRules) -> TopicVerdict:
-    """One snapshot a second, none twice and none missing; `demanded` are the seconds (epoch s) that ticks ask for."""
+    """One snapshot a second, none twice or missing; `demanded` are the seconds (epoch s) that predictions name."""
     times = Counter(one["market_time"] // 1000 for one in found)
     verdict = TopicVerdict(messages=len(found), duplicated=len(found) - len(times))
     verdict.lost = len(market_seconds(demanded, times, rules) - times.keys())

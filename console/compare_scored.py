@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from console.golden import GoldenAnswer
-    from state.rules import MarketRules
 
 Scored = tuple[Position, str]
 """A prediction or an outcome: its tick's position, and the role of the model that scored."""
@@ -65,7 +64,7 @@ class Predictions:
             self.by_key.setdefault(scored(one), one)
         self.scores: dict[Scored, NDArray[np.float32]] = {}
 
-    def compare(self, models: Path, rules: MarketRules) -> TopicVerdict:
+    def compare(self, models: Path) -> TopicVerdict:
         """Scores every tick again, with the model version that its prediction names.
 
         Raises:

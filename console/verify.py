@@ -116,12 +116,14 @@ def _compare_all(
     verdict.topics = {
         Topic.LATE.value: compare_set_aside(found[Topic.LATE], messages, partial(golden_late, intake=intake)),
         Topic.DEAD_LETTERS.value: compare_set_aside(found[Topic.DEAD_LETTERS], messages, dead_letter),
-        Topic.PREDICTIONS.value: predictions.compare(settings.model.directory, rules),
+        Topic.PREDICTIONS.value: predictions.compare(settings.model.directory),
         Topic.OUTCOMES.value: compare_outcomes(found[Topic.OUTCOMES], predictions, answer, horizon),
         Topic.BARS.value: compare_bars(found[Topic.BARS], answer, horizon),
         Topic.ALERTS.value: compare_alerts(found[Topic.ALERTS], answer, snapshots, seconds, rules),
         Topic.MARKET.value: compare_market(
-            found[Topic.MARKET], {tick.event_time // 1000 - lag_s for tick in answer.ticks.values()}, rules
+            found[Topic.MARKET],
+            {one["market_time"] // 1000 for one in found[Topic.PREDICTIONS] if one["market_time"] is not None},
+            rules,
         ),
     }
     verdict.topics[Topic.DEAD_LETTERS.value].lost = len(answer.invalid)

@@ -112,7 +112,7 @@ class MarketSettings(_Section):
         PROJECT_ROOT / "flink-conf" / "markets" / "nepse.yaml",
         description="Hours, days, price bands and circuit breakers.",
     )
-    lag_s: int = Field(5, ge=1, description="A tick is scored with the market snapshot of this many seconds before it.")
+    lag_s: int = Field(3, ge=1, description="A tick is scored with the market snapshot of this many seconds before it.")
     out_of_orderness_s: Seconds = Field(
         2, description="How long a second of the market is held open for trades that arrive behind others."
     )

@@ -19,6 +19,7 @@ from state.codec import StateVersionError
 from state.market_fold import MarketFold
 from state.rules import TradingCalendar
 from state.symbol_process import BYTES, KEYED_JSON
+from state.warm import warm_up
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,6 +64,7 @@ class MarketProcess(KeyedProcessFunction):  # type: ignore[misc]
 
     def open(self, runtime_context: RuntimeContext) -> None:
         """Called once, before the first second."""
+        warm_up()
         self._journal = runtime_context.get_list_state(ListStateDescriptor("market", BYTES))
         self._fold: MarketFold | None = None
         self._entries = 0

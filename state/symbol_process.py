@@ -23,6 +23,7 @@ from state.rules import TradingCalendar
 from state.stillness import LOOK_EVERY_MS, Stillness
 from state.symbol_state import SymbolState
 from state.tick import BadTickError
+from state.warm import warm_up
 
 if TYPE_CHECKING:
     from state.intake import TickTimes
@@ -85,6 +86,7 @@ class SymbolProcess(KeyedBroadcastProcessFunction):  # type: ignore[misc]
 
     def open(self, runtime_context: RuntimeContext) -> None:
         """Called once a worker, before its first tick."""
+        warm_up()
         self._log = runtime_context.get_list_state(ListStateDescriptor("window", BYTES))
         self._trade_keys = runtime_context.get_list_state(ListStateDescriptor("trade keys", BYTES))
         # The bytes above are the truth; this holds them unpacked for as long as this worker lives.

@@ -14,6 +14,7 @@ from benchmarks.environments import PEERS
 from benchmarks.field import FIELD
 from benchmarks.work import FOLD_AFTER, Work
 from jobs.settings import PROJECT_ROOT
+from state.market_state import block_length
 from state.tick import encode_tick
 
 TICKS = ticks_of_shape(Shape(3, 400))
@@ -39,18 +40,18 @@ def test_a_memory_that_comes_back_out_of_an_engines_state_goes_on_as_if_nothing_
         if offset == crash_at:
             work.forget()
         row = journal.take(work, tick, 0, offset, state.get, state.__setitem__)
-        assert row.features == golden.take(tick, 0, offset).features
+        assert row.own == golden.take(tick, 0, offset).own
     assert len(state) <= FOLD_AFTER + 1
 
 
 def test_a_market_block_changes_the_scores_and_no_block_is_a_block_of_unknowns() -> None:
     work = Work()
-    features = [work.take(tick, 0, offset).features for offset, tick in enumerate(TICKS)]
-    length = len(work._no_snapshot) // 4
-    unknown = np.full(length, np.nan, np.float32).tobytes()
-    rising = np.full(length, 0.5, np.float32).tobytes()
-    assert (work.score(features) == work.score(features, [unknown] * len(features))).all()
-    assert (work.score(features) != work.score(features, [rising] * len(features))).any()
+    rows = [work.take(tick, 0, offset) for offset, tick in enumerate(TICKS)]
+    length = block_length(16)
+    unknown = np.full(length, np.nan, np.float32)
+    rising = np.full(length, 0.5, np.float32)
+    assert (work.score(rows) == work.score(rows, [unknown] * len(rows))).all()
+    assert (work.score(rows) != work.score(rows, [rising] * len(rows))).any()
 
 
 def test_the_contestants_have_the_names_that_the_results_promise() -> None:

@@ -10,18 +10,20 @@ import orjson
 import pytest
 
 from jobs.settings import PROJECT_ROOT, KafkaSettings
-from jobs.tables import OUTCOME_COLUMNS, PREDICTION_COLUMNS
 from jobs.topics import Topic, topic_name
 from state import records
 from state.bars import Bar
 from state.market_alerts import MarketAlert
 from state.market_state import MarketSnapshot
+from state.requests import Subject
 from state.symbol_alerts import Alert
 from state.tick import Tick, encode_tick
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+SUBJECT = Subject("NABIL", 0, None, 500.0, 0, 7, 1)
+CHANCES = (0.5, 0.3, 0.2)
 TICK = Tick("NABIL", 500.0, 10, 1_720_000_000_000, "1", "2", "3")
 
 
@@ -35,12 +37,6 @@ def topic_section(topic: Topic) -> str:
 def documented_fields(topic: Topic) -> list[str]:
     table = topic_section(topic).partition("| field |")[2].partition("\n\n")[0]
     return re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)
-
-
-def columns(sql: str) -> list[str]:
-    """Names of the columns of a SQL schema, without those inside of a row."""
-    flat = re.sub(r"<[^>]*>", "", sql)
-    return [column.split()[0].strip("`") for column in flat.split(",")]
 
 
 def snapshot() -> MarketSnapshot:
@@ -59,11 +55,11 @@ def snapshot() -> MarketSnapshot:
 
 WRITTEN: dict[Topic, Iterable[str]] = {
     Topic.TICKS: orjson.loads(encode_tick(TICK)),
-    Topic.PREDICTIONS: columns(PREDICTION_COLUMNS),
-    Topic.MARKET: records.market_record(snapshot()),
+    Topic.PREDICTIONS: records.prediction_record(SUBJECT, CHANCES, None, "v", "active", "s", 0),
+    Topic.MARKET: records.market_record(snapshot(), ("v",)),
     Topic.BARS: records.bar_record("NABIL", Bar("1m", 0, 60_000, 1.0, 2.0, 1.0, 2.0, 3, 1.5, 2, 1.5, 0, 7)),
     Topic.ALERTS: records.alert_record("NABIL", Alert("breakout", 0, 1.0, 2.0, "a sentence", 0, 7)),
-    Topic.OUTCOMES: columns(OUTCOME_COLUMNS),
+    Topic.OUTCOMES: records.outcome_record(SUBJECT, CHANCES, (60_000, "up", 501.0), "v", "active"),
     Topic.LATE: records.late_record(TICK, 0, 0, 7),
     Topic.DEAD_LETTERS: records.dead_letter_record(b"", 0, "a sentence", "nepse-ticks", 0, 7, 0),
 }

@@ -6,7 +6,7 @@ import pytest
 from pydantic import SecretStr
 
 from jobs.settings import KafkaSettings, Settings
-from jobs.tables import KEYED_JSON_COLUMNS, RAW_MESSAGES, create_sink, create_source
+from jobs.tables import KEYED_JSON_COLUMNS, RAW_MESSAGES, create_sink, create_ticks_source
 from jobs.topics import Topic
 
 if TYPE_CHECKING:
@@ -30,8 +30,8 @@ def statements(**kafka: object) -> list[str]:
     """The SQL of a source and a sink."""
     settings = Settings(kafka=KafkaSettings(sasl_username="o'desk", **kafka))  # type: ignore[arg-type]
     tables = Statements()
-    create_source(tables, "ticks", RAW_MESSAGES, settings, out_of_orderness_s=15, idle_after_s=15)
-    create_sink(tables, Topic.BARS, settings, KEYED_JSON_COLUMNS, "message_key", "raw")
+    create_ticks_source(tables, "ticks", RAW_MESSAGES, settings, out_of_orderness_s=15, idle_after_s=15)
+    create_sink(tables, Topic.BARS, settings, KEYED_JSON_COLUMNS, 1)
     return tables.texts
 
 

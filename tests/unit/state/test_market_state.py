@@ -138,14 +138,9 @@ def test_a_second_that_comes_after_its_snapshot_joins_the_present_one(fold: Mark
     assert (snapshot.trades, snapshot.turnover, snapshot.advancing) == (3, 3_500.0, 1)
 
 
-def test_what_is_demanded_is_owed_until_it_is_given(fold: MarketFold, start: int) -> None:
+def test_seconds_that_passed_in_silence_have_their_snapshots_once(fold: MarketFold, start: int) -> None:
     fold.take(start, "NABIL:500:1000:1:")
-    assert not fold.owes
-    fold.demand(start + 5)
-    fold.demand(start + 2)
-    assert (fold.owes, fold.demanded) == (True, start + 5)
-    assert [one.second - start for one in fold.give(fold.demanded)] == [1, 2, 3, 4, 5]
-    assert not fold.owes
+    assert [one.second - start for one in fold.give(start + 5)] == [1, 2, 3, 4, 5]
     assert fold.give(start + 5) == []
 
 

@@ -58,11 +58,12 @@ def test_a_halt_announced_by_the_index_and_the_same_one_found_by_its_length_have
 
 
 def test_a_snapshot_gives_its_numbers_and_the_very_floats_of_the_model() -> None:
-    record = json.loads(records.to_json(records.market_record(SNAPSHOT)))
-    assert record.pop("block") == [float(np.float32(0.1)), None, -2.0]
+    record = json.loads(records.to_json(records.market_record(SNAPSHOT, ("v2", "v3"))))
+    assert record.pop("block") == [0.1, None, -2.0]
     assert record == {
         "market_time": 1_719_897_380_000, "advancing": 3, "declining": 2, "trades_60s": 40, "turnover_60s": 1_234.5,
         "return_60s": 0.01, "return_120s": 0.02, "return_300s": 0.03, "index_return": -0.04, "index_is_proxy": True,
+        "model_versions": ["v2", "v3"],
     }  # fmt: skip
 
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from udfs.blocks import feature_block
 
 from feeds.replay import Replay
 from jobs.settings import PROJECT_ROOT
@@ -102,11 +101,11 @@ def market_of(ticks: Iterable[Tick], rules: MarketRules) -> dict[int, MarketSnap
     return {one.second: one for second, text in seconds_of(ticks) for one in fold.take(second, text)}
 
 
-def served(ticks: list[Tick], rules: MarketRules) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Features of every tick that is scored, as the job sends them to the model: packed now, and as it was before."""
+def served(ticks: list[Tick], rules: MarketRules) -> NDArray[np.float32]:
+    """Features of every tick that is scored, as the job sends them to the model."""
     job, snapshots = Job(rules), market_of(ticks, rules)
     groups = rules.trade_groups
-    packed, own, blocks = [], [], []
+    packed = []
     for offset, tick in enumerate(ticks):
         features = job.take(tick, offset)
         if features is None:
@@ -114,11 +113,8 @@ def served(ticks: list[Tick], rules: MarketRules) -> tuple[NDArray[np.float32], 
         group = group_of(tick.trade_id, slice(groups.from_digit, groups.to_digit))
         snapshot = snapshots[tick.event_time // 1000 - TIMING.market_lag_s]
         packed.append(features + snapshot.columns(group))
-        own.append(features + np.float32(group).tobytes())
-        blocks.append(snapshot.block.tobytes())
     batches = [packed[start : start + 500] for start in range(0, len(packed), 500)]
-    rows = np.concatenate([complete(b"".join(batch), len(batch)) for batch in batches])
-    return rows, feature_block(b"".join(own), b"".join(blocks), len(own), groups.count)
+    return np.concatenate([complete(b"".join(batch), len(batch)) for batch in batches])
 
 
 def test_every_feature_of_every_tick_of_a_real_day_is_the_same_in_training_and_in_the_job(
@@ -126,9 +122,8 @@ def test_every_feature_of_every_tick_of_a_real_day_is_the_same_in_training_and_i
 ) -> None:
     day = TradingCalendar(rules).day_of(ticks[0].event_time).day
     trained = replay_day(RecordedDay(day, ticks, {}), rules, TIMING)
-    rows, blocks = served(ticks, rules)
+    rows = served(ticks, rules)
     assert day == date(2024, 6, 10)
     assert len(rows) == len(trained) > 70_000
-    assert rows.view(np.uint32).tolist() == blocks.view(np.uint32).tolist()
     unequal = np.flatnonzero((rows.view(np.uint32) != trained.features.view(np.uint32)).any(axis=0))
     assert unequal.tolist() == []

@@ -13,16 +13,15 @@ import numpy as np
 import orjson
 import pytest
 from kafka import KafkaProducer, TopicPartition
-from udfs.blocks import feature_block
 
 from console.kafka_io import connection_config, open_admin
 from console.stack.topics import create_topics
 from jobs.topics import Topic, topic_name
 from state import codec, records
-from state.features import SCHEMA_HASH
+from state.features import SCHEMA_HASH, complete
 from state.intake import Intake
 from state.market_fold import MarketFold
-from state.market_state import group_of
+from state.market_state import columns_of, group_of
 from state.rules import TradingCalendar, load_rules
 from state.symbol_state import SymbolState
 from state.tick import BadTickError, Tick, encode_tick
@@ -103,13 +102,14 @@ class EngineFreeJob:
         self._settings = settings
         self._rules = load_rules(settings.market.rules_file)
         self._times = settings.event_time.in_ms()
+        self._version = active_version(settings.model.directory)
         self._topic = topic_name(Topic.TICKS, settings.kafka)
         self._intake = Intake(self._rules, self._times)
         self._calendar = TradingCalendar(self._rules)
         self._states: dict[str, SymbolState] = {}
         self._newest: dict[int, int] = {}
         self._offsets = [0] * PARTITIONS
-        self._taken: list[tuple[Tick, list[float], Json]] = []
+        self._taken: list[tuple[Tick, bytes, Json]] = []
         self._realised: list[Realised] = []
         self.results: Results = {topic: [] for topic in RESULTS}
 
@@ -143,8 +143,6 @@ class EngineFreeJob:
         if key is not None and state.repeats(tick.event_time, key):
             return
         features = state.apply(tick.event_time, tick.price, tick.volume, key, partition, offset)
-        groups = self._rules.trade_groups
-        features.append(group_of(tick.trade_id, slice(groups.from_digit, groups.to_digit)))
         source = {"partition": partition, "offset": offset}
         self._taken.append((tick, features, {"source": source, "sequence": state.trades}))
         self.results[Topic.ALERTS] += [records.alert_record(tick.symbol, alert) for alert in state.take_alerts()]
@@ -165,9 +163,13 @@ class EngineFreeJob:
         directory = self._settings.model.directory
         scorer = Scorer(load_artifact(directory, active_version(directory), SCHEMA_HASH))
         moments = [tick.event_time // 1000 - self._settings.market.lag_s for tick, _, _ in self._taken]
-        own = np.array([features for _, features, _ in self._taken], np.float32)
-        market = b"".join(blocks[moment].tobytes() for moment in moments)
-        scores = scorer.score(feature_block(own.tobytes(), market, len(own), self._rules.trade_groups.count))
+        digits = self._rules.trade_groups
+        digits_of_group = slice(digits.from_digit, digits.to_digit)
+        rows = [
+            own + columns_of(blocks[moment], group_of(tick.trade_id, digits_of_group))
+            for (tick, own, _), moment in zip(self._taken, moments, strict=True)
+        ]
+        scores = scorer.score(complete(b"".join(rows), len(rows)))
         for (tick, _, place), moment, row in zip(self._taken, moments, scores, strict=True):
             self.results[Topic.PREDICTIONS].append(
                 {
@@ -189,7 +191,7 @@ class EngineFreeJob:
         for second, symbols in sorted(seconds.items()):
             for snapshot in fold.take(second, ";".join(_summary(symbol, ticks) for symbol, ticks in symbols.items())):
                 blocks[snapshot.second] = snapshot.block
-                self.results[Topic.MARKET].append(records.market_record(snapshot))
+                self.results[Topic.MARKET].append(records.market_record(snapshot, (self._version,)))
         self.results[Topic.ALERTS] += [records.market_alert_record(alert) for alert in fold.take_alerts()]
         return blocks
 
