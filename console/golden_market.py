@@ -10,7 +10,6 @@ import math
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from state.features import MARKET_SPANS_S
 from state.market_alerts import MarketAlerts
 from state.records import market_alert_record
 from state.rules import TradingCalendar
@@ -21,6 +20,9 @@ if TYPE_CHECKING:
     from state.rules import MarketRules
 
 Json = dict[str, Any]
+
+_COUNTED_S = 60
+"""A snapshot's `trades_60s` counts the trades of so many seconds."""
 
 
 class Silence(NamedTuple):
@@ -103,7 +105,7 @@ def halt_alerts(silence: Silence, snapshots: Mapping[int, Json], rules: MarketRu
     """
     start, end = silence
     day = TradingCalendar(rules).day_of(start * 1000)
-    silent = range(start + MARKET_SPANS_S[0], end if end is not None else day.end // 1000)
+    silent = range(start + _COUNTED_S, end if end is not None else day.end // 1000)
     if any(snapshots[second * 1000]["trades_60s"] for second in silent if second * 1000 in snapshots):
         return []
     watch = MarketAlerts(rules)

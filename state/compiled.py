@@ -8,12 +8,17 @@ process ever runs the code of an older version. :mod:`state.warm` fills it ahead
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import numba
+# PyFlink's worker puts a function of its own in the place of `print`, which numba looks up in the module that it says
+# it is from, and does not find there (PyFlink 2.2.1, numba 0.61).
+setattr(sys.modules[print.__module__], print.__name__, print)
+
+import numba  # noqa: E402 - see above
 
 if TYPE_CHECKING:
     from collections.abc import Callable

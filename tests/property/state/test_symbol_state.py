@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from state.bars import Bar
-    from state.journal import FOLD_AFTER
     from state.outcomes import Realised
     from state.symbol_alerts import Alert
-from state.symbol_state import SymbolState
+    from state.symbol_state import SymbolState
+from state.journal import FOLD_AFTER
 
 DAY_MS = 86_400_000
 BOUND_MS = 15_000
