@@ -57,7 +57,8 @@ SETTLE_EVERY_MS = 10_000
 
 _BEHIND_MS = 60_000
 _BEHIND_PATIENCE = 20
-"""A history that is read again at full speed has no reader who waits: its ticks wait so many times longer."""
+"""A history that is read again at full speed has no reader who waits: while it moves, its ticks wait so many times
+longer."""
 
 
 class SymbolProcess(KeyedBroadcastProcessFunction):  # type: ignore[misc]
@@ -92,6 +93,7 @@ class SymbolProcess(KeyedBroadcastProcessFunction):  # type: ignore[misc]
         # The bytes above are the truth; this holds them unpacked for as long as this worker lives.
         self._memories: dict[str, Memory] = {}
         self._waiting: dict[int, list[Request]] = {}
+        self._moved_at = _now()
         self._board: MarketBoard | None = None
         self._intake = Intake(self._rules, self._times)
         self._calendar = TradingCalendar(self._rules)
@@ -110,6 +112,7 @@ class SymbolProcess(KeyedBroadcastProcessFunction):  # type: ignore[misc]
         raw = raw_text.encode("latin-1") if raw_text is not None else None
         now = _now()
         self._stillness.arrived(now)
+        self._moved_at = now
         try:
             tick = self._intake.admit(raw, size, symbol, ctx.timestamp(), now)
         except BadTickError as error:
@@ -146,6 +149,7 @@ class SymbolProcess(KeyedBroadcastProcessFunction):  # type: ignore[misc]
         board = self._board or self._read_board(ctx)
         if second <= board.newest:
             return []
+        self._moved_at = _now()
         ctx.get_broadcast_state(SNAPSHOTS).put(second % KEEP_S, board.post(second, block, tuple(versions.split())))
         return [
             predictions_block([self._answer(request) for request in together])
@@ -213,11 +217,13 @@ class SymbolProcess(KeyedBroadcastProcessFunction):  # type: ignore[misc]
 
     def _give_up(self, memory: Memory, now: int, outputs: list[Any]) -> None:
         """Sends what has waited too long to the model without a snapshot."""
+        is_still = now - self._moved_at >= self._patience_ms
         for request in memory.requests.values():
             if request.answered:
                 continue
-            behind = now - request.subject.event_time > _BEHIND_MS
-            if now - request.since >= self._patience_ms * (_BEHIND_PATIENCE if behind else 1):
+            is_history = now - request.subject.event_time > _BEHIND_MS
+            patience_ms = self._patience_ms * (_BEHIND_PATIENCE if is_history and not is_still else 1)
+            if now - request.since >= patience_ms:
                 outputs.append(predictions_block([self._answer(request)]))
                 memory.gave_up(request)
 
@@ -251,7 +257,10 @@ class SymbolProcess(KeyedBroadcastProcessFunction):  # type: ignore[misc]
             service.register_event_time_timer(due)
         if not memory.looks and memory.state.last_due is not None:
             memory.looks = True
-            service.register_processing_time_timer(now + LOOK_EVERY_MS)
+            waits = not all(request.answered for request in memory.requests.values())
+            service.register_processing_time_timer(
+                now + (min(self._patience_ms, LOOK_EVERY_MS) if waits else LOOK_EVERY_MS)
+            )
 
     def _recall(self, symbol: str, ctx: Any, now: int, outputs: list[Any]) -> Memory:
         """Unpacks a symbol's memory out of Flink's state: after a restore, or in a new worker."""
