@@ -81,6 +81,7 @@ def promote(
     from console import model_control  # noqa: PLC0415 - as above
     from jobs.settings import Settings  # noqa: PLC0415
     from training.promotion import LEAST_PREDICTIONS, judge  # noqa: PLC0415
+    from udfs import artifact as artifacts  # noqa: PLC0415
 
     if over is not None and not if_better:
         raise CommandError("--over says how many predictions --if-better rests on; add --if-better")
@@ -94,6 +95,8 @@ def promote(
             raise CommandError(_why_not(verdict, version, wanted))
         printed |= verdict._asdict()
     model_control.publish(settings, "promote", version)
+    # A job that starts without a state must not fall back to the version before.
+    artifacts.activate(settings.model.directory, version)
     if as_json:
         print_json(printed)
     else:

@@ -133,7 +133,9 @@ class ModelSettings(_Section):
     """Which model scores."""
 
     directory: Path = Field(PROJECT_ROOT / "model_artifacts", description="Folder with one folder per version.")
-    version: str = Field("", description="Version that scores; empty: the one named in `<directory>/ACTIVE`.")
+    version: str = Field(
+        "", description="Version that scores in a job without state; empty: the one named in `<directory>/ACTIVE`."
+    )
 
 
 class FlinkSettings(_Section):

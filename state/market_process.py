@@ -77,6 +77,8 @@ class MarketProcess(KeyedProcessFunction):  # type: ignore[misc]
         """A finished second, or a command."""
         second, text = value
         fold = self._fold or self._recall()
+        if not self._entries:  # from now on the state says which versions score, whatever a later submit says
+            self._remember(_ENTRY.pack(VERSION, _VERSIONS_KIND, 0) + self._models.dump())
         if second == COMMAND:
             yield from self._obey(text)
             return

@@ -11,7 +11,9 @@ import pytest
 import requests
 
 from console.job import job_health, stop_job, submit_job, with_parallelism
+from console.model_control import publish
 from jobs.topics import Topic
+from udfs.artifact import active_version, versions
 
 if TYPE_CHECKING:
     from console.stack.flink import FlinkCluster
@@ -108,3 +110,36 @@ def test_an_upgrade_with_a_savepoint_to_another_parallelism_keeps_what_was_remem
     job.tick("NABIL", "the last one")
     predicted = [one["trade_id"] for one in job.await_committed(Topic.PREDICTIONS, before + 101)]
     assert len(predicted) == len(set(predicted)) == before + 101
+
+
+def trade_until_in_force(job: JobOnTrial, first: int, expected: list[str]) -> int:
+    """Writes trades until a market snapshot names these model versions; the number of the next trade."""
+    deadline = time.monotonic() + WAIT_S
+    while job.committed(Topic.MARKET)[-1]["model_versions"] != expected:
+        assert time.monotonic() < deadline, "the command was not obeyed"
+        trade(job, first, 10)
+        first += 10
+        time.sleep(0.5)  # as an exchange would: the market's seconds have to pass
+    trade(job, first, 10)
+    return first + 10
+
+
+def test_models_change_while_the_job_runs_and_one_that_does_not_fit_is_refused(job: JobOnTrial) -> None:
+    models = job.settings.model.directory
+    active = active_version(models)
+    other = next(version for version in versions(models) if version != active)
+    before = len(job.committed(Topic.PREDICTIONS))
+
+    publish(job.settings, "shadow", other)
+    following = trade_until_in_force(job, before, [active, other])
+    publish(job.settings, "promote", "no-such-version")
+    publish(job.settings, "promote", other)
+    last = trade_until_in_force(job, following, [other])
+
+    [refused] = [one for one in job.committed(Topic.ALERTS) if one["rule"] == "model_refused"]
+    assert "there is no model version 'no-such-version'" in refused["message"]
+    verdict = job.await_clean_verdict()
+    assert verdict.predictions == last
+    scored = Counter((one["role"], one["model_version"]) for one in job.committed(Topic.PREDICTIONS))
+    assert scored.keys() == {("active", active), ("shadow", other), ("active", other)}
+    assert scored["active", active] + scored["active", other] == last

@@ -1,0 +1,127 @@
+"""A symbol's memory in its two lists, and out of them again."""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING
+
+import pytest
+
+from state import codec
+from state.journal import FOLD_AFTER, Memory
+from state.requests import Request, Subject
+from state.rules import TradingCalendar, load_rules
+from state.symbol_state import SymbolState
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from state.rules import MarketRules
+
+START = 1_719_897_300_000
+
+
+class Elements:
+    """A ListState without Flink."""
+
+    def __init__(self) -> None:
+        self.values: list[bytes] = []
+
+    def get(self) -> Iterable[bytes]:
+        return list(self.values)
+
+    def add(self, value: bytes) -> None:
+        self.values.append(value)
+
+    def update(self, values: list[bytes]) -> None:
+        self.values = list(values)
+
+    def clear(self) -> None:
+        self.values = []
+
+
+@pytest.fixture(scope="module")
+def rules() -> MarketRules:
+    from jobs.settings import PROJECT_ROOT  # noqa: PLC0415 - only for the path
+
+    return load_rules(PROJECT_ROOT / "flink-conf" / "markets" / "nepse.yaml")
+
+
+class Desk:
+    """Takes trades of one symbol as the process function does, and can lose its memory."""
+
+    def __init__(self, rules: MarketRules) -> None:
+        self._rules = rules
+        self.log, self.keys = Elements(), Elements()
+        self.memory = self.recalled()
+
+    def recalled(self) -> Memory:
+        state = SymbolState("NABIL", self._rules, TradingCalendar(self._rules))
+        return Memory(state, self.log, self.keys)
+
+    def trade(self, number: int) -> Request:
+        dice = random.Random(number)  # noqa: S311 - no secret
+        time, price, volume = START + number * 700, 500.0 + dice.randrange(-20, 20) / 10, dice.randrange(1, 500)
+        state = self.memory.state
+        own = state.apply(time, price, volume, number, 1, number)
+        request = Request(Subject("NABIL", time, f"id {number}", price, 1, number, state.trades), own, 3, time // 1000)
+        self.memory.took(codec.encode_trade(time, price, volume, number, 1, number), number, request)
+        return request
+
+    def settle(self, number: int) -> None:
+        """Event time comes so far that trades of a minute before this one are judged."""
+        watermark = START + number * 700
+        for one in self.memory.state.advance(watermark)[1]:
+            del self.memory.requests[one.partition, one.offset]
+        self.memory.moved(watermark)
+
+
+def packed(requests: Iterable[Request]) -> list[bytes]:
+    return sorted(request.pack() for request in requests)
+
+
+@pytest.mark.parametrize("count", [1, FOLD_AFTER - 1, FOLD_AFTER, FOLD_AFTER + 1, 5 * FOLD_AFTER + 7])
+def test_a_memory_that_is_recalled_has_the_same_state_and_the_same_open_requests(
+    rules: MarketRules, count: int
+) -> None:
+    desk = Desk(rules)
+    for number in range(count):
+        desk.trade(number)
+        if number % 20 == 19:
+            desk.settle(number)
+    recalled = desk.recalled()
+    assert recalled.recall() == []
+    assert packed(recalled.requests.values()) == packed(desk.memory.requests.values())
+    assert recalled.state.seen == desk.memory.state.seen
+    assert codec.encode_snapshot(recalled.state) == codec.encode_snapshot(desk.memory.state)
+
+
+def test_the_journal_does_not_grow_with_the_number_of_trades(rules: MarketRules) -> None:
+    desk = Desk(rules)
+    sizes = []
+    for number in range(3000):
+        desk.trade(number)
+        if number % 10 == 9:
+            desk.settle(number)
+        sizes.append(sum(map(len, desk.log.values)))
+    assert max(sizes[2000:]) < 1.2 * max(sizes[500:1000])
+
+
+@pytest.mark.parametrize("more", [0, 2 * FOLD_AFTER])
+def test_a_request_that_was_answered_without_its_market_is_told_after_a_recall(rules: MarketRules, more: int) -> None:
+    desk = Desk(rules)
+    request = desk.trade(0)
+    request.answered = True
+    desk.memory.gave_up(request)
+    for number in range(1, more + 1):
+        desk.trade(number)
+    recalled = desk.recalled()
+    assert [one.position for one in recalled.recall()] == [request.position]
+
+
+def test_a_journal_of_another_form_is_refused_with_a_sentence(rules: MarketRules) -> None:
+    desk = Desk(rules)
+    desk.trade(0)
+    desk.log.values[0] = b"\x63" + desk.log.values[0][1:]
+    with pytest.raises(codec.StateVersionError, match="written in form 99, this tickcast reads form"):
+        desk.recalled().recall()

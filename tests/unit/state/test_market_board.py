@@ -1,0 +1,56 @@
+"""What a worker knows of the market."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from state.codec import StateVersionError
+from state.features import MARKET_COUNT
+from state.market_board import NO_MARKET, MarketBoard
+from state.market_state import block_length, columns_of
+
+
+def block(number: int) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
+    return np.arange(block_length(16), dtype=np.float32) + number
+
+
+def test_a_tick_gets_the_columns_of_its_group() -> None:
+    board = MarketBoard()
+    board.post(10, block(0).tobytes(), ("v1",))
+    board.post(11, block(500).tobytes(), ("v1",))
+    for second, number in ((10, 0), (11, 500)):
+        for group in (-1, 0, 15):
+            assert board.columns(second, group) == columns_of(block(number), group)
+    assert len(NO_MARKET) == MARKET_COUNT * 4
+
+
+def test_only_the_newest_snapshots_stay() -> None:
+    board = MarketBoard(keep=3)
+    for second in range(10, 16):
+        board.post(second, block(second).tobytes(), ("v1",))
+    assert [second in board for second in range(10, 16)] == [False, False, False, True, True, True]
+    assert board.newest == 15
+
+
+def test_snapshots_come_back_out_of_the_state_in_whatever_order_it_gives_them() -> None:
+    board, again = MarketBoard(keep=3), MarketBoard(keep=3)
+    kept = [board.post(second, block(second).tobytes(), ("v1", f"v{second}")) for second in range(10, 14)]
+    again.load([kept[3], kept[1], kept[2]])
+    assert again.newest == 13
+    assert again.versions(12) == ("v1", "v12")
+    assert again.columns(11, 4) == board.columns(11, 4)
+
+
+def test_where_there_is_no_snapshot_the_newest_one_names_the_versions() -> None:
+    board = MarketBoard()
+    assert board.versions(5) == ()
+    board.post(10, block(0).tobytes(), ("v1",))
+    board.post(11, block(0).tobytes(), ("v2",))
+    assert (board.versions(10), board.versions(5)) == (("v1",), ("v2",))
+
+
+def test_a_snapshot_of_another_form_is_refused_with_a_sentence() -> None:
+    kept = MarketBoard().post(10, block(0).tobytes(), ("v1",))
+    with pytest.raises(StateVersionError, match="has form 7, this tickcast reads form"):
+        MarketBoard().load([b"\x07" + kept[1:]])
