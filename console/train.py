@@ -55,7 +55,7 @@ def train(
         bool, typer.Option("--since-last", help="Train a candidate as the active version, with the days since it.")
     ] = False,
     seed: Annotated[int, typer.Option(help="Seed of the simulator and of the training.")] = 20240410,
-    rounds: Annotated[int, typer.Option(min=1, help="Most rounds of boosting, each one tree per class.")] = 60,
+    rounds: Annotated[int, typer.Option(min=1, help="Most rounds of boosting, each one tree per class.")] = 120,
     folds: Annotated[int, typer.Option(min=0, help="First measure a walk forward of so many steps.")] = 0,
     tune: Annotated[int, typer.Option(min=0, help="First try so many settings of the trees; needs optuna.")] = 0,
     activate: Annotated[bool, typer.Option("--activate", help="Make it the version that scores.")] = False,

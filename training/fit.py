@@ -42,13 +42,13 @@ class FitSettings:
         threads: Threads to grow with; the result depends on it in its last digits.
     """
 
-    rounds: int = 150
+    rounds: int = 120
     max_depth: int = 6
     learning_rate: float = 0.1
     min_child_weight: float = 30.0
     features_per_tree: float = 0.5
-    recent_days: int = 24
-    older_step: int = 2
+    recent_days: int = 16
+    older_step: int = 4
     trades_per_tree: float = 1.0
     bins: int = 128
     seed: int = 20240410

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from training.drift import drift_baseline
 from training.evaluate import describe, score_day
-from training.fit import FitSettings, fit
+from training.fit import Fit, FitSettings, fit, refit
 from training.naive import naive_rates
 from training.split import split_days, walk_forward
 from udfs.artifact import Artifact
@@ -43,7 +43,9 @@ def train(
     git_revision: str | None = None,
     on_round: Callable[[], None] = lambda: None,
 ) -> Artifact:
-    """Trains a version: grows on the earlier days, tunes and measures on the latest.
+    """Trains a version: grows on the earlier days, tunes and measures on the latest, then grows anew on all of them.
+
+    The measures are those of the first growing: the trees that are kept have seen every day there is.
 
     Args:
         days: At least two days, in order of time.
@@ -68,7 +70,8 @@ def train(
         update={"drift_baseline": drift_baseline(fit_days, features.names, said), "git_revision": git_revision}
     )
     metrics = {"tuning_days": describe(manifest, tuning_days, said, zone)}
-    return Artifact(grown.booster, grown.scaler, manifest.model_copy(update={"metrics": metrics}))
+    kept = refit(Fit(grown.booster, grown.scaler, manifest.calibration.temperature), days, settings)
+    return Artifact(kept.booster, kept.scaler, manifest.model_copy(update={"metrics": metrics}))
 
 
 def measure_walk_forward(

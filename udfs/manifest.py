@@ -120,8 +120,8 @@ class Manifest(Document):
         training_window: The days it has seen.
         calibration: How margins become probabilities.
         parameters: The trees' hyperparameters, the random seed among them.
-        metrics: Measures as :func:`training.evaluate.evaluate` gives them: `tuning_days`, and `walk_forward` where
-            it was measured.
+        metrics: Measures as :func:`training.evaluate.evaluate` gives them: `tuning_days`, by trees that had
+            not seen them (those kept have), and `walk_forward` where it was measured.
         drift_baseline: How features and probabilities were distributed, to compare the live ones with.
         naive_rates: What forecasts without a model know; None in versions from before it was kept.
         git_revision: Revision of the code that trained it, where known.
