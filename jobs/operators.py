@@ -22,30 +22,34 @@ if TYPE_CHECKING:
 _PLANNERS_NUMBER = re.compile(r"\[\d+\]$")
 _CONNECTIONS = {"PartitionTransformation", "SideOutputTransformation", "UnionTransformation"}
 
+_TO_SYMBOLS = "symbol memory and features (input 2)"
+
 _NAMES = {
-    "Calc, SinkConversion, symbol memory and features": "symbol of each message",
-    "SinkConversion, symbol memory and features": "messages",
     "Calc, WindowAggregate": "valid trades",
     "WindowAggregate": "each symbol's seconds",
     "Calc, LocalWindowAggregate": "summaries of symbols",
     "LocalWindowAggregate": "seconds of a subtask",
     "GlobalWindowAggregate": "the market's seconds",
     "Calc, SinkConversion (input 1), market snapshots": "finished seconds",
-    "Calc, SinkConversion (input 2), market snapshots": "wanted seconds",
-    "SinkConversion, market snapshots": "seconds",
-    "Calc, market_topic": "market messages",
-    "Calc, WatermarkAssigner": "snapshots",
-    "WatermarkAssigner": "watermark of the snapshots",
-    "Calc, IntervalJoin (input 1), PythonCalc": "features",
-    "Calc, IntervalJoin (input 2), PythonCalc": "snapshots for the model",
-    "IntervalJoin, PythonCalc": "each tick meets its snapshot",
+    "ChangeToDefaultParallel": "commands of one partition",
+    "Calc, SinkConversion (input 2), market snapshots": "commands to the models",
+    "SinkConversion, market snapshots": "seconds and commands",
+    f"market_stream, Calc, WatermarkAssigner, Calc, SinkConversion, {_TO_SYMBOLS}": "snapshots for the symbols",
+    f"Calc, WatermarkAssigner, Calc, SinkConversion, {_TO_SYMBOLS}": "times of these snapshots",
+    f"WatermarkAssigner, Calc, SinkConversion, {_TO_SYMBOLS}": "watermark of these snapshots",
+    f"Calc, SinkConversion, {_TO_SYMBOLS}": "columns of these snapshots",
+    f"SinkConversion, {_TO_SYMBOLS}": "snapshots for every subtask",
+    "Calc, SinkConversion, symbol memory and features (input 1)": "symbol of each message",
+    "SinkConversion, symbol memory and features (input 1)": "messages",
     "PythonCalc": "XGBoost",
-    "Calc, Calc, predictions_topic": "predictions",
+    "Correlate, Calc, predictions_topic": "each prediction",
     "Calc, predictions_topic": "prediction messages",
-    "Calc, IntervalJoin (input 1), Calc, outcomes_topic": "predictions to be judged",
-    "Calc, IntervalJoin (input 2), Calc, outcomes_topic": "realised prices",
-    "IntervalJoin, Calc, outcomes_topic": "each prediction meets its outcome",
-    "Calc, outcomes_topic": "outcomes",
+    "Correlate, Calc, outcomes_topic": "each outcome",
+    "Calc, outcomes_topic": "outcome messages",
+    "market_stream, Calc, WatermarkAssigner, Calc, market_topic": "snapshots to write",
+    "Calc, WatermarkAssigner, Calc, market_topic": "times of snapshots to write",
+    "WatermarkAssigner, Calc, market_topic": "watermark of snapshots to write",
+    "Calc, market_topic": "market messages",
 }
 """Names of the operators whose own says little; the others keep theirs, without the planner's number."""
 

@@ -53,10 +53,9 @@ def test_every_operator_has_a_name_that_reads_well(operators: list[Operator]) ->
 def test_the_names_follow_the_way_of_a_tick(operators: list[Operator]) -> None:
     names = [operator.name for operator in operators]
     way = [
+        "market snapshots",
         "Source: ticks",
         "symbol memory and features",
-        "market snapshots",
-        "each tick meets its snapshot",
         "XGBoost",
         "predictions_topic: Writer",
         "outcomes_topic: Writer",
