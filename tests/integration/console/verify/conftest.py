@@ -10,7 +10,6 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import orjson
 import pytest
 from kafka import KafkaProducer, TopicPartition
 
@@ -238,9 +237,8 @@ class Deployment:
         """Writes in a transaction of its own: `commit`, `abort`, or leave `open`."""
         self._producer.begin_transaction()
         for message in messages:
-            self._producer.send(
-                topic_name(topic, self.settings.kafka), orjson.dumps(message), str(message.get("symbol")).encode()
-            )
+            value, key = records.to_json(message).encode(), str(message.get("symbol")).encode()
+            self._producer.send(topic_name(topic, self.settings.kafka), value, key)
         self._producer.flush()
         if end == "commit":
             self._producer.commit_transaction()
