@@ -89,7 +89,7 @@ class EventTimeSettings(_Section):
         15, description="A silent partition stops holding the watermark back after this long."
     )
     aligned_within_s: Seconds = Field(
-        900, description="A partition is not read further than this ahead of the slowest one."
+        300, description="A partition is not read further than this ahead of the slowest one."
     )
     close_after_s: Seconds = Field(
         90, description="When no tick at all has come for this long, open bars and outcomes are settled as they are."

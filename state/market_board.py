@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-KEEP_S = 2048
+KEEP_S = 4096
 """So many of the newest snapshots are kept: those of every tick that still waits for its outcome. Beyond that minute
 it takes in the bound of the disorder, and how far the market may be read ahead of the ticks (source alignment)."""
 

@@ -57,6 +57,7 @@ SETTLE_EVERY_MS = 10_000
 
 _BEHIND_MS = 60_000
 _BEHIND_PATIENCE = 20
+_STILL_PATIENCE = 5
 """A history that is read again at full speed has no reader who waits: while it moves, its ticks wait so many times
 longer."""
 
@@ -217,7 +218,7 @@ class SymbolProcess(KeyedBroadcastProcessFunction):  # type: ignore[misc]
 
     def _give_up(self, memory: Memory, now: int, outputs: list[Any]) -> None:
         """Sends what has waited too long to the model without a snapshot."""
-        is_still = now - self._moved_at >= self._patience_ms
+        is_still = now - self._moved_at >= self._patience_ms * _STILL_PATIENCE
         for request in memory.requests.values():
             if request.answered:
                 continue
