@@ -19,15 +19,15 @@ from typing import TYPE_CHECKING, NamedTuple
 import orjson
 
 from state import codec
-from state.features import SCHEMA_HASH, complete
+from state.features import NO_MARKET, SCHEMA_HASH, complete
 from state.journal import FOLD_AFTER
-from state.market_board import NO_MARKET
 from state.market_state import columns_of, group_of
+from state.records import prediction_record
+from state.requests import Subject
 from state.rules import TradingCalendar, load_rules
 from state.symbol_state import SymbolState
 from state.tick import TickParser
 from udfs.artifact import active_version, load_artifact
-from udfs.manifest import CLASSES
 from udfs.scorer import Scorer
 
 if TYPE_CHECKING:
@@ -115,26 +115,16 @@ class Work:
             row: The tick.
             scores: Its probabilities, (3,).
         """
-        up, flat, down = scores.tolist()
-        return orjson.dumps(
-            {
-                "symbol": row.symbol,
-                "event_time": row.event_time,
-                "trade_id": row.trade_id,
-                "price": row.price,
-                "p_up": up,
-                "p_flat": flat,
-                "p_down": down,
-                "direction": CLASSES[scores.argmax()],
-                "model_version": self.version,
-                "role": "active",
-                "feature_schema": SCHEMA_HASH,
-                "market_time": None,
-                "source": {"partition": row.partition, "offset": row.offset},
-                "sequence": row.sequence,
-                "produced_at": int(time.time() * 1000),
-            }
+        record = prediction_record(
+            Subject(row.symbol, row.event_time, row.trade_id, row.price, row.partition, row.offset, row.sequence),
+            scores.tolist(),
+            None,
+            self.version,
+            "active",
+            SCHEMA_HASH,
+            int(time.time() * 1000),
         )
+        return orjson.dumps(record)
 
     def messages(self, rows: Sequence[Row]) -> list[bytes]:
         """The messages of rows that are scored together."""

@@ -8,9 +8,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 from state import codec, records
-from state.features import complete
+from state.features import NO_MARKET, complete
 from state.intake import Intake
-from state.market_board import NO_MARKET
 from state.market_state import group_of
 from state.rules import TradingCalendar
 from state.symbol_state import SymbolState

@@ -9,7 +9,6 @@ import numpy as np
 import orjson
 
 from state.codec import StateVersionError
-from state.features import MARKET_COUNT
 from state.market_state import columns_of
 
 if TYPE_CHECKING:
@@ -20,9 +19,6 @@ if TYPE_CHECKING:
 KEEP_S = 4096
 """So many of the newest snapshots are kept: those of every tick that still waits for its outcome. Beyond that minute
 it takes in the bound of the disorder, and how far the market may be read ahead of the ticks (source alignment)."""
-
-NO_MARKET = np.full(MARKET_COUNT, np.nan, np.float32).tobytes()
-"""The market's features of a tick that has no snapshot."""
 
 _HEAD = struct.Struct("<BqH")
 _VERSION = 1

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import orjson
 
+from state.tally import PROBABILITY_FLOOR
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -27,10 +29,6 @@ MARKET_SYMBOL = "*MARKET*"
 
 def _source(partition: int, offset: int) -> dict[str, int]:
     return {"partition": partition, "offset": offset}
-
-
-_IMPOSSIBLE = 1e-15
-"""A probability below it counts as it: one impossible event must not make a log loss infinite."""
 
 
 def prediction_record(
@@ -102,7 +100,7 @@ def outcome_record(
         "p_down": down,
         "direction": direction,
         "correct": direction == realised,
-        "log_loss": -math.log(max(wide[realised], _IMPOSSIBLE)),
+        "log_loss": -math.log(max(wide[realised], PROBABILITY_FLOOR)),
         "brier": sum((chance - (name == realised)) ** 2 for name, chance in wide.items()),
         "model_version": version,
         "role": role,

@@ -14,9 +14,10 @@ from pyflink.datastream import KeyedBroadcastProcessFunction, OutputTag, Runtime
 from pyflink.datastream.state import ListStateDescriptor, MapStateDescriptor
 
 from state import codec, records
+from state.features import NO_MARKET
 from state.intake import Intake
 from state.journal import Memory
-from state.market_board import KEEP_S, NO_MARKET, MarketBoard
+from state.market_board import KEEP_S, MarketBoard
 from state.market_state import group_of
 from state.requests import Request, Subject, outcomes_blocks, predictions_block
 from state.rules import TradingCalendar

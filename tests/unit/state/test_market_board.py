@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from state.codec import StateVersionError
-from state.features import MARKET_COUNT
-from state.market_board import NO_MARKET, MarketBoard
+from state.features import MARKET_COUNT, NO_MARKET
+from state.market_board import MarketBoard
 from state.market_state import block_length, columns_of
 
 
