@@ -94,15 +94,19 @@ def open_consumer(
     return consumer
 
 
-def open_admin(kafka: KafkaSettings) -> KafkaAdminClient:
+def open_admin(kafka: KafkaSettings, request_timeout_s: float = 30) -> KafkaAdminClient:
     """An administration client.
+
+    Args:
+        kafka: Where the broker is.
+        request_timeout_s: A request without an answer is given up after this time.
 
     Raises:
         CommandError: No broker answers, or none lets us in.
     """
     with overhearing() as overheard:
         try:
-            return KafkaAdminClient(**connection_config(kafka))
+            return KafkaAdminClient(**connection_config(kafka), request_timeout_ms=round(request_timeout_s * 1000))
         except (KafkaError, OSError) as error:
             raise unreachable(kafka, error, overheard.cause()) from error
 

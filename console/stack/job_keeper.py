@@ -71,6 +71,8 @@ class JobKeeper:
                 self._submit()
             except CommandError as error:
                 self._log.error("the submission failed", reason=str(error))
+            except Exception:  # noqa: BLE001 - an unforeseen failure must not leave the job without its keeper
+                self._log.exception("the submission failed")
             else:
                 return
 

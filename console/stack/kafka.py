@@ -8,8 +8,10 @@ from base64 import urlsafe_b64encode
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kafka.errors import KafkaError
+
 from console.errors import CommandError
-from console.kafka_io import open_admin
+from console.kafka_io import open_admin, unreachable
 from console.stack.component import Component, Health, Port
 from console.stack.jars import jars
 from console.stack.java import java_home
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
 _START_TIMEOUT_S = 60
 _FORMAT_TIMEOUT_S = 60
+_ANSWER_TIMEOUT_S = 5
 _HEAP = ("-Xms256m", "-Xmx512m")
 _LOG4J = Path(__file__).with_name("kafka-log4j2.properties")
 
@@ -133,11 +136,13 @@ class KafkaBroker(Component):
 def broker_health(kafka: KafkaSettings) -> Health:
     """What the brokers say about themselves, wherever they run."""
     try:
-        admin = open_admin(kafka)
+        admin = open_admin(kafka, request_timeout_s=_ANSWER_TIMEOUT_S)
     except CommandError as error:
         return Health(healthy=False, detail=str(error))
     try:
         brokers = len(admin.describe_cluster()["brokers"])
-        return Health(healthy=brokers > 0, detail=f"{brokers} broker{'s' if brokers != 1 else ''}")
+    except (KafkaError, OSError) as error:  # it died between the two questions
+        return Health(healthy=False, detail=str(unreachable(kafka, error)))
     finally:
         admin.close()
+    return Health(healthy=brokers > 0, detail=f"{brokers} broker{'s' if brokers != 1 else ''}")

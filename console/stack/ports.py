@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import random
 import socket
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
     from console.stack.component import Port
 
 _CONNECT_S = 2.0
+_FOR_SERVERS = range(15_000, 32_768)
+"""Above the well-known services, below what Linux (and most others) take for outgoing connections."""
+_TRIES = 200
 
 
 def is_loopback(host: str) -> bool:
@@ -27,10 +31,20 @@ def is_loopback(host: str) -> bool:
 
 
 def free_port() -> int:
-    """A port on loopback that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port on loopback that nobody listens on.
+
+    It is none of those that systems hand out to the near end of a connection: while a server that died is started
+    again, its port could be taken by a client that tries to reach it.
+
+    Raises:
+        CommandError: There was none among many tried.
+    """
+    for port in random.sample(_FOR_SERVERS, _TRIES):
+        if is_free("127.0.0.1", port):
+            return port
+    raise CommandError(
+        f"none of {_TRIES} ports tried between {_FOR_SERVERS[0]} and {_FOR_SERVERS[-1]} is free: end what holds them"
+    )
 
 
 def is_free(host: str, port: int) -> bool:

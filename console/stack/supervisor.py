@@ -15,6 +15,7 @@ import structlog
 
 from console.errors import CommandError
 from console.logs import configure_logging
+from console.stack.component import Health
 from console.stack.flink import JobManager, TaskManager
 from console.stack.job_keeper import JobKeeper
 from console.stack.restarts import RestartLog, RestartPolicy
@@ -99,17 +100,24 @@ class PartWatch:
             return "its process was gone"
         if time.monotonic() < self._ask_at:
             return None
-        health = self._part.healthy()
+        health = self._health_of(self._part)
         now = time.monotonic()
         self._ask_at = now + self._every_s
         if health.healthy:
             self._well_at = now
             self._policy.well(now)
-        elif self._depends_on is not None and not self._depends_on.healthy().healthy:
+        elif self._depends_on is not None and not self._health_of(self._depends_on).healthy:
             self._well_at = now
         elif now - self._well_at > self._hangs_after_s:
             return f"it did not do its work: {health.detail}"
         return None
+
+    def _health_of(self, part: Component) -> Health:
+        try:
+            return part.healthy()
+        except Exception as error:  # noqa: BLE001 - a question that fails in an unforeseen way must not end the watch
+            self._log.exception("the question failed", asked=part.name)
+            return Health(healthy=False, detail=repr(error))
 
     def _restart(self, reason: str) -> None:
         self._log.warning("restarting", reason=reason)
@@ -127,6 +135,8 @@ class PartWatch:
             self._part.start()
         except (CommandError, OSError) as error:
             self._log.error("the start failed", reason=str(error))
+        except Exception:  # noqa: BLE001 - nor must a start
+            self._log.exception("the start failed")
         else:
             self._log.info("started", seconds=round(time.monotonic() - began, 1))
         self._ask_at, self._well_at = 0.0, time.monotonic()

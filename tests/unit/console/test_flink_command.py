@@ -21,8 +21,10 @@ exec "$JAVA_HOME/bin/java" "$memory" -Dlog.file=/a/log Main "$@"
 
 
 @pytest.fixture
-def environment(tmp_path: Path) -> dict[str, str]:
-    """A Flink home in which the real `java` answers with an option."""
+def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """A Flink home in which the real `java` answers with an option, and nothing of another one's variables."""
+    for name in [name for name in os.environ if name.startswith("FLINK_")]:
+        monkeypatch.delenv(name)
     for name in ("conf", "lib", "cache", "jdk/bin"):
         (tmp_path / name).mkdir(parents=True)
     (tmp_path / "conf" / "config.yaml").write_text("a: 1\n")

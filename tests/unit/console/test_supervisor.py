@@ -32,6 +32,7 @@ class Sleeper(Component):
         self.process = DetachedProcess(home, self.name)
         self.hangs = home / "hangs"
         self.broken = home / "broken"
+        self.puzzles = home / "puzzles"
         self.asked = 0
 
     def processes(self) -> list[DetachedProcess]:
@@ -41,11 +42,14 @@ class Sleeper(Component):
         if self.broken.exists():
             raise CommandError("it does not start")
         self.hangs.unlink(missing_ok=True)
+        self.puzzles.unlink(missing_ok=True)
         if self.process.pid is None:
             self.process.spawn(["sleep", "600"])
 
     def healthy(self) -> Health:
         self.asked += 1
+        if self.puzzles.exists():
+            raise ValueError("an answer nobody foresaw")
         return Health(healthy=not self.hangs.exists(), detail="it hangs")
 
 
@@ -116,6 +120,20 @@ def test_a_process_that_hangs_is_replaced(sleeper: Sleeper, record: RestartLog) 
         assert await_true(lambda: sleeper.process.pid not in (None, before))
     assert record.read()["sleeper"].count == 1
     assert "it hangs" in record.read()["sleeper"].last_reason
+
+
+def test_a_part_whose_health_cannot_be_told_is_watched_on_and_replaced(sleeper: Sleeper, record: RestartLog) -> None:
+    before = sleeper.process.pid
+    with watched(sleeper, record):
+        sleeper.puzzles.touch()
+        assert await_true(lambda: sleeper.process.pid not in (None, before))
+        second = sleeper.process.pid
+        sleeper.puzzles.touch()
+        asked = sleeper.asked
+        assert await_true(lambda: sleeper.asked > asked)
+        psutil.Process(second).kill()
+        assert await_true(lambda: sleeper.process.pid not in (None, second))
+    assert record.read()["sleeper"].count == 2
 
 
 def test_a_part_that_does_its_work_is_left_alone(sleeper: Sleeper, record: RestartLog) -> None:
