@@ -12,6 +12,7 @@ from console.golden import Position, golden_scores
 from console.verdict import TopicVerdict
 from state.features import SCHEMA_HASH
 from state.market_board import MarketBoard
+from state.tally import PROBABILITY_FLOOR
 from udfs.artifact import load_artifact
 from udfs.manifest import CLASSES
 from udfs.scorer import Scorer
@@ -170,7 +171,7 @@ def _is_golden_outcome(one: Json, key: Scored, predictions: Predictions, answer:
     hit = np.array([name == realised for name in CLASSES])
     alike = {
         "return_bps": (realised_price / tick.price - 1.0) * 10_000.0,
-        "log_loss": -math.log(max(float(chances[hit][0]), 1e-15)),
+        "log_loss": -math.log(max(float(chances[hit][0]), PROBABILITY_FLOOR)),
         "brier": float(((chances - hit) ** 2).sum()),
     }
     return (

@@ -60,6 +60,8 @@ def show(result: dict[str, Any], verdict: Verdict, settings: Settings, console: 
     table.add_column()
     table.add_column(justify="right")
     rows = [("ticks in", f"{verdict.ticks_in:,}"), ("predictions", f"{verdict.predictions:,}")]
+    if verdict.without_market:
+        rows.append(("… without a market snapshot", f"{verdict.without_market:,}"))
     others = (Topic.BARS, Topic.ALERTS, Topic.OUTCOMES)
     rows += [(topic.value, f"{result['messages'].get(topic.value, 0):,}") for topic in others]
     rows += [

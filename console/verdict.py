@@ -37,6 +37,8 @@ class Verdict:
     Attributes:
         ticks_in: Messages in the ticks' topic.
         predictions, late, duplicates, dead_letters: What became of them.
+        without_market: How many of the predictions were made without a market snapshot: before the day's first, or
+            because theirs had not come in time, or was not kept for so long.
         topics: Each result topic's verdict.
     """
 
@@ -45,6 +47,7 @@ class Verdict:
     late: int = 0
     duplicates: int = 0
     dead_letters: int = 0
+    without_market: int = 0
     topics: dict[str, TopicVerdict] = field(default_factory=dict)
 
     @property
@@ -81,6 +84,7 @@ class Verdict:
             "late": self.late,
             "duplicates": self.duplicates,
             "dead_letters": self.dead_letters,
+            "without_market": self.without_market,
             "lost": self.lost,
             "duplicated": self.duplicated,
             "mismatched": self.mismatched,
@@ -101,4 +105,6 @@ def show(verdict: Verdict, console: Console) -> None:
         f" + {verdict.duplicates:,} duplicates + {verdict.dead_letters:,} dead letters"
         + ("" if verdict.clean else "  [bold red]does not add up or is not clean[/]")
     )
+    if verdict.without_market:
+        console.print(f"{verdict.without_market:,} of the predictions were made without a market snapshot")
     console.print(f"lost {verdict.lost}, duplicated {verdict.duplicated}, mismatched {verdict.mismatched}")

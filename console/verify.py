@@ -111,7 +111,9 @@ def _compare_all(
     seconds = _seconds(messages, answer, rules)
 
     verdict = Verdict(ticks_in=len(messages), late=len(late), duplicates=len(answer.duplicates), dead_letters=len(dead))
-    verdict.predictions = sum(role == ACTIVE for _, role in predictions.by_key)
+    active = [one for (_, role), one in predictions.by_key.items() if role == ACTIVE]
+    verdict.predictions = len(active)
+    verdict.without_market = sum(one["market_time"] is None for one in active)
     dead_letter = partial(golden_dead_letter, intake=intake, topic=topic_name(Topic.TICKS, settings.kafka))
     verdict.topics = {
         Topic.LATE.value: compare_set_aside(found[Topic.LATE], messages, partial(golden_late, intake=intake)),

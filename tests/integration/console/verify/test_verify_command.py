@@ -55,6 +55,7 @@ def test_clean_results_end_with_exit_code_0_and_the_contracts_fields(ground: Gro
     }  # fmt: skip
     assert verdict["ticks_in"] == 60
     assert verdict["ticks_in"] == sum(verdict[name] for name in ("predictions", "late", "duplicates", "dead_letters"))
+    assert verdict["without_market"] == 0
     assert verdict["topics"].keys() == {topic.value for topic in ground.results}
     assert verdict["topics"]["predictions"] == {
         "messages": verdict["predictions"], "lost": 0, "duplicated": 0, "mismatched": 0, "pending": 0,
