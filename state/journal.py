@@ -10,6 +10,8 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING, Protocol
 
+import orjson
+
 from state import codec
 from state.requests import Request
 
@@ -22,7 +24,7 @@ FOLD_AFTER = 48
 """Entries after which the journal is folded into a new snapshot."""
 
 _ENTRY = struct.Struct("<BBH")  # form, kind, length of the state's entry; what follows it is a request
-_FORM = 1
+_FORM = 2
 _STATE, _REQUEST, _GIVEN_UP, _SNAPSHOT = 1, 2, 3, 4
 _POSITION = struct.Struct("<iq")
 
@@ -69,23 +71,25 @@ class Memory:
         self._keys: list[int] = []
         self._entries = 0
 
-    def recall(self) -> list[Request]:
-        """Takes up what the lists hold; returns the requests that were given up to wait for a snapshot.
+    def recall(self) -> None:
+        """Takes up what the lists hold.
 
-        Call it once, on a new memory, while the symbol is the current key.
+        Requests that were answered without a snapshot stay so, whatever has come since: their outcome is scored as
+        their prediction was. Call it once, on a new memory, while the symbol is the current key.
 
         Raises:
             StateVersionError: If an entry is of another form.
         """
-        given_up: set[tuple[int, int]] = set()
+        given_up: dict[tuple[int, int], tuple[str, ...]] = {}
         folded = codec.restore(self.state, self._read(given_up), self._trade_keys.get() or ())
         waiting = self.state.waiting
         self.requests = {position: one for position, one in self.requests.items() if position in waiting}
+        for position in given_up.keys() & self.requests.keys():
+            self.requests[position].give_up(given_up[position])
         if folded:
             self.fold(all_keys=True)
-        return [self.requests[position] for position in given_up & self.requests.keys()]
 
-    def _read(self, given_up: set[tuple[int, int]]) -> Iterator[bytes]:
+    def _read(self, given_up: dict[tuple[int, int], tuple[str, ...]]) -> Iterator[bytes]:
         for element in self._log.get() or ():
             form, kind, length = _ENTRY.unpack_from(element)
             if form != _FORM:
@@ -94,7 +98,8 @@ class Memory:
                     "start it from a savepoint of its own version, or upgrade through the versions between"
                 )
             if kind == _GIVEN_UP:
-                given_up.add(_POSITION.unpack_from(element, _ENTRY.size))
+                versions = orjson.loads(element[_ENTRY.size + _POSITION.size :])
+                given_up[_POSITION.unpack_from(element, _ENTRY.size)] = tuple(versions)
                 continue
             if kind == _SNAPSHOT:
                 yield element[_ENTRY.size :]
@@ -120,7 +125,7 @@ class Memory:
 
     def gave_up(self, request: Request) -> None:
         """Remembers that a request was answered without its snapshot."""
-        self._append(_ENTRY.pack(_FORM, _GIVEN_UP, 0) + _POSITION.pack(*request.position))
+        self._append(_given_up(request))
 
     def _append(self, element: bytes) -> None:
         self._entries += 1
@@ -140,7 +145,7 @@ class Memory:
         for request in self.requests.values():
             elements.append(_ENTRY.pack(_FORM, _REQUEST, 0) + request.pack())
             if request.answered and request.market_time is None:
-                elements.append(_ENTRY.pack(_FORM, _GIVEN_UP, 0) + _POSITION.pack(*request.position))
+                elements.append(_given_up(request))
         self._log.update(elements)
         if all_keys:
             self._trade_keys.clear()
@@ -149,3 +154,8 @@ class Memory:
             self._trade_keys.add(codec.encode_keys(keys))
         self._keys = []
         self._entries = 0
+
+
+def _given_up(request: Request) -> bytes:
+    """The entry of a request that was answered without its snapshot, and by which versions."""
+    return _ENTRY.pack(_FORM, _GIVEN_UP, 0) + _POSITION.pack(*request.position) + orjson.dumps(request.versions)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import orjson
 
-from state.features import MARKET_COUNT, OWN_COUNT
+from state.features import MARKET_COUNT, NO_MARKET, OWN_COUNT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -82,6 +82,25 @@ class Request:
     def position(self) -> tuple[int, int]:
         """Partition and offset of the tick."""
         return self.subject.partition, self.subject.offset
+
+    def answer(self, columns: bytes, versions: tuple[str, ...]) -> None:
+        """Answers it with its snapshot.
+
+        Args:
+            columns: The market's features, `MARKET_COUNT` float32.
+            versions: The model versions that score it.
+        """
+        self.answered = True
+        self.columns, self.market_time, self.versions = columns, self.second * 1000, versions
+
+    def give_up(self, versions: tuple[str, ...]) -> None:
+        """Answers it without a snapshot.
+
+        Args:
+            versions: The model versions that score it.
+        """
+        self.answered = True
+        self.columns, self.market_time, self.versions = NO_MARKET, None, versions
 
     def pack(self) -> bytes:
         """The request as bytes, for the symbol's journal; what is known only once it is answered is not kept."""

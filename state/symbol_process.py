@@ -14,7 +14,6 @@ from pyflink.datastream import KeyedBroadcastProcessFunction, OutputTag, Runtime
 from pyflink.datastream.state import ListStateDescriptor, MapStateDescriptor
 
 from state import codec, records
-from state.features import NO_MARKET
 from state.intake import Intake
 from state.journal import Memory
 from state.market_board import KEEP_S, MarketBoard
@@ -97,6 +96,7 @@ class SymbolProcess(KeyedBroadcastProcessFunction):  # type: ignore[misc]
         self._waiting: dict[int, list[Request]] = {}
         self._moved_at = _now()
         self._board: MarketBoard | None = None
+        self._covered = 0
         self._intake = Intake(self._rules, self._times)
         self._calendar = TradingCalendar(self._rules)
         self._stillness = Stillness(self._times, self._calendar, _now())
@@ -198,6 +198,8 @@ class SymbolProcess(KeyedBroadcastProcessFunction):  # type: ignore[misc]
         board = self._board or self._read_board(ctx)
         if request.second <= board.newest:
             outputs.append(predictions_block([self._answer(request)]))
+            if request.market_time is None:
+                memory.gave_up(request)
             return
         request.since = now
         self._waiting.setdefault(request.second, []).append(request)
@@ -208,14 +210,16 @@ class SymbolProcess(KeyedBroadcastProcessFunction):  # type: ignore[misc]
     def _answer(self, request: Request) -> Request:
         board = self._board
         assert board is not None  # noqa: S101 - it is read before anything is asked
-        request.answered = True
+        versions = self._versions(request.second)
         if request.second in board:
-            request.columns = board.columns(request.second, request.group)
-            request.market_time = request.second * 1000
+            request.answer(board.columns(request.second, request.group), versions)
         else:
-            request.columns = NO_MARKET
-        request.versions = board.versions(request.second) or (self._version,)
+            request.give_up(versions)
         return request
+
+    def _versions(self, second: int) -> tuple[str, ...]:
+        known = self._board.versions(second) if self._board is not None else ()
+        return known or (self._version,)
 
     def _give_up(self, memory: Memory, now: int, outputs: list[Any]) -> None:
         """Sends what has waited too long to the model without a snapshot."""
@@ -226,7 +230,8 @@ class SymbolProcess(KeyedBroadcastProcessFunction):  # type: ignore[misc]
             is_history = now - request.subject.event_time > _BEHIND_MS
             patience_ms = self._patience_ms * (_BEHIND_PATIENCE if is_history and not is_still else 1)
             if now - request.since >= patience_ms:
-                outputs.append(predictions_block([self._answer(request)]))
+                request.give_up(self._versions(request.second))
+                outputs.append(predictions_block([request]))
                 memory.gave_up(request)
 
     def _settle(self, symbol: str, memory: Memory, watermark: int, outputs: list[Any]) -> None:
@@ -266,15 +271,15 @@ class SymbolProcess(KeyedBroadcastProcessFunction):  # type: ignore[misc]
 
     def _recall(self, symbol: str, ctx: Any, now: int, outputs: list[Any]) -> Memory:
         """Unpacks a symbol's memory out of Flink's state: after a restore, or in a new worker."""
-        board = self._board or self._read_board(ctx)
+        if self._board is None:
+            self._read_board(ctx)
         memory = Memory(SymbolState(symbol, self._rules, self._calendar), self._log, self._trade_keys)
-        given_up = memory.recall()
+        memory.recall()
         self._memories[symbol] = memory
-        for request in given_up:
-            self._answer(request)
         for request in memory.requests.values():
-            # What the checkpoint's snapshots covered was asked before it; the rest waits again.
-            if not request.answered and request.second <= board.newest:
+            # What the checkpoint's snapshots covered was asked before it. The rest is asked now, or waits again:
+            # snapshots may have come since while this symbol still lay in Flink's state.
+            if not request.answered and request.second <= self._covered:
                 self._answer(request)
             elif not request.answered:
                 self._ask(memory, request, ctx, now, outputs)
@@ -283,7 +288,7 @@ class SymbolProcess(KeyedBroadcastProcessFunction):  # type: ignore[misc]
     def _read_board(self, ctx: Any) -> MarketBoard:
         board = MarketBoard()
         board.load(value for _, value in ctx.get_broadcast_state(SNAPSHOTS).items())
-        self._board = board
+        self._board, self._covered = board, board.newest
         return board
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from state import codec
+from state.features import NO_MARKET
 from state.journal import FOLD_AFTER, Memory
 from state.requests import Request, Subject
 from state.rules import TradingCalendar, load_rules
@@ -90,7 +91,7 @@ def test_a_memory_that_is_recalled_has_the_same_state_and_the_same_open_requests
         if number % 20 == 19:
             desk.settle(number)
     recalled = desk.recalled()
-    assert recalled.recall() == []
+    recalled.recall()
     assert packed(recalled.requests.values()) == packed(desk.memory.requests.values())
     assert recalled.state.seen == desk.memory.state.seen
     assert codec.encode_snapshot(recalled.state) == codec.encode_snapshot(desk.memory.state)
@@ -108,15 +109,23 @@ def test_the_journal_does_not_grow_with_the_number_of_trades(rules: MarketRules)
 
 
 @pytest.mark.parametrize("more", [0, 2 * FOLD_AFTER])
-def test_a_request_that_was_answered_without_its_market_is_told_after_a_recall(rules: MarketRules, more: int) -> None:
+@pytest.mark.parametrize("recalls", [1, 2])
+def test_a_request_that_was_answered_without_its_market_stays_so_however_often_it_is_recalled(
+    rules: MarketRules, more: int, recalls: int
+) -> None:
     desk = Desk(rules)
     request = desk.trade(0)
-    request.answered = True
+    request.give_up(("v1", "shadow"))
     desk.memory.gave_up(request)
     for number in range(1, more + 1):
         desk.trade(number)
-    recalled = desk.recalled()
-    assert [one.position for one in recalled.recall()] == [request.position]
+    for _ in range(recalls):
+        recalled = desk.recalled()
+        recalled.recall()
+    found = recalled.requests[request.position]
+    assert (found.answered, found.market_time, found.versions) == (True, None, ("v1", "shadow"))
+    assert found.columns == NO_MARKET
+    assert sum(one.answered for one in recalled.requests.values()) == 1
 
 
 def test_a_journal_of_another_form_is_refused_with_a_sentence(rules: MarketRules) -> None:

@@ -1,0 +1,174 @@
+"""What a worker makes of ticks and snapshots when it comes back from a checkpoint."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import orjson
+import pytest
+from pyflink.datastream import TimeDomain
+
+from jobs.settings import PROJECT_ROOT, Settings
+from state.market_state import block_length
+from state.requests import read_block
+from state.rules import load_rules
+from state.symbol_process import SymbolProcess
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from state.requests import Asked
+    from state.rules import MarketRules
+
+LAG_S = 3
+NOON = 1_719_899_100
+
+
+class Elements:
+    """One key's ListState."""
+
+    def __init__(self, values: list[bytes]) -> None:
+        self._values = values
+
+    def get(self) -> Iterable[bytes]:
+        return list(self._values)
+
+    def add(self, value: bytes) -> None:
+        self._values.append(value)
+
+    def update(self, values: list[bytes]) -> None:
+        self._values[:] = values
+
+    def clear(self) -> None:
+        self._values.clear()
+
+
+class KeyedList:
+    """A ListState that looks at the current key."""
+
+    def __init__(self, engine: Engine, name: str) -> None:
+        self._engine, self._name = engine, name
+
+    def __getattr__(self, method: str) -> Any:
+        return getattr(Elements(self._engine.lists.setdefault((self._name, self._engine.key), [])), method)
+
+
+class Counter:
+    def inc(self) -> None:
+        """Nobody looks."""
+
+
+class Engine:
+    """The engine's side of the process function: state that outlives its workers, and no more.
+
+    It stands in for Flink because no order of arrival after a restore can be forced on the real one.
+    """
+
+    def __init__(self, rules: MarketRules) -> None:
+        self._rules = rules
+        self.key = ""
+        self.lists: dict[tuple[str, str], list[bytes]] = {}
+        self.snapshots: dict[int, bytes] = {}
+        self.restart()
+
+    def restart(self) -> None:
+        """A new worker takes up the state."""
+        times = Settings().event_time.in_ms()
+        self._process = SymbolProcess(self._rules, times, "nepse-ticks", LAG_S, 2_000, "v1")
+        self._process.open(self)  # type: ignore[arg-type]
+
+    def tick(self, symbol: str, second: int, offset: int) -> list[Asked]:
+        self.key = symbol
+        tick = {"symbol": symbol, "price": 500.0, "volume": 10, "timestamp": second * 1000, "trade_id": f"{offset}"}
+        raw = orjson.dumps(tick).decode()
+        self._timestamp = second * 1000
+        return asked(self._process.process_element((raw, len(raw), 0, offset), self))
+
+    def snapshot(self, second: int) -> list[Asked]:
+        block = np.zeros(block_length(16), np.float32).tobytes()
+        return asked(self._process.process_broadcast_element((second, block, "v1", None), self))
+
+    def wake(self, symbol: str) -> list[Asked]:
+        """The timer in processing time that a symbol with waiting ticks has set."""
+        self.key = symbol
+        return asked(self._process.on_timer(int(time.time() * 1000), self))
+
+    # What the function asks of the engine.
+    def get_list_state(self, descriptor: Any) -> KeyedList:
+        return KeyedList(self, descriptor.name)
+
+    def get_metrics_group(self) -> Engine:
+        return self
+
+    def counter(self, _name: str) -> Counter:
+        return Counter()
+
+    def get_current_key(self) -> str:
+        return self.key
+
+    def timestamp(self) -> int:
+        return self._timestamp
+
+    def timer_service(self) -> Engine:
+        return self
+
+    def current_watermark(self) -> int:
+        return (NOON - 60) * 1000
+
+    def register_event_time_timer(self, _timestamp: int) -> None:
+        """Event time stands still."""
+
+    def register_processing_time_timer(self, _timestamp: int) -> None:
+        """`wake` is told when."""
+
+    def time_domain(self) -> TimeDomain:
+        return TimeDomain.PROCESSING_TIME
+
+    def get_broadcast_state(self, _descriptor: Any) -> Engine:
+        return self
+
+    def items(self) -> Iterable[tuple[int, bytes]]:
+        return self.snapshots.items()
+
+    def put(self, key: int, value: bytes) -> None:
+        self.snapshots[key] = value
+
+
+def asked(outputs: list[Any] | None) -> list[Asked]:
+    """The ticks that the model is asked about."""
+    return [one for output in outputs or [] if isinstance(output, bytes) for one in read_block(output).asked]
+
+
+@pytest.fixture
+def engine() -> Engine:
+    return Engine(load_rules(PROJECT_ROOT / "flink-conf" / "markets" / "nepse.yaml"))
+
+
+def test_a_tick_asks_when_its_snapshot_is_there_or_comes(engine: Engine) -> None:
+    engine.snapshot(NOON - LAG_S)
+    assert [one.market_time for one in engine.tick("NABIL", NOON, 0)] == [(NOON - LAG_S) * 1000]
+    assert engine.tick("NABIL", NOON + 1, 1) == []
+    assert [one.subject.offset for one in engine.snapshot(NOON - LAG_S + 1)] == [1]
+
+
+def test_a_tick_that_waited_over_a_restart_asks_although_its_snapshot_came_before_its_symbol_was_looked_at(
+    engine: Engine,
+) -> None:
+    engine.snapshot(NOON - LAG_S - 1)
+    assert engine.tick("NABIL", NOON, 0) == []
+    engine.restart()
+    assert engine.snapshot(NOON - LAG_S) == []
+    found = engine.wake("NABIL")
+    assert [(one.subject.offset, one.market_time) for one in found] == [(0, (NOON - LAG_S) * 1000)]
+    assert engine.wake("NABIL") == []
+
+
+def test_a_tick_that_has_asked_does_not_ask_again_after_a_restart(engine: Engine) -> None:
+    engine.snapshot(NOON - LAG_S)
+    assert len(engine.tick("NABIL", NOON, 0)) == 1
+    engine.restart()
+    engine.snapshot(NOON - LAG_S + 1)
+    assert engine.wake("NABIL") == []
+    assert [one.subject.offset for one in engine.tick("NABIL", NOON + 1, 1)] == [1]
