@@ -24,6 +24,7 @@ from state.stillness import LOOK_EVERY_MS, Stillness
 from state.symbol_state import SymbolState
 from state.tick import BadTickError
 from state.warm import warm_up
+from state.write_together import write_together
 
 if TYPE_CHECKING:
     from state.intake import TickTimes
@@ -89,6 +90,7 @@ class SymbolProcess(KeyedBroadcastProcessFunction):  # type: ignore[misc]
     def open(self, runtime_context: RuntimeContext) -> None:
         """Called once a worker, before its first tick."""
         warm_up()
+        write_together(runtime_context)
         self._log = runtime_context.get_list_state(ListStateDescriptor("window", BYTES))
         self._trade_keys = runtime_context.get_list_state(ListStateDescriptor("trade keys", BYTES))
         # The bytes above are the truth; this holds them unpacked for as long as this worker lives.
