@@ -20,7 +20,6 @@ import orjson
 
 from state import codec
 from state.features import NO_MARKET, SCHEMA_HASH, complete
-from state.journal import FOLD_AFTER
 from state.market_state import columns_of, group_of
 from state.records import prediction_record
 from state.requests import Subject
@@ -38,7 +37,6 @@ if TYPE_CHECKING:
 
     from state.tick import Tick
 
-__all__ = ["FOLD_AFTER", "Row", "Work"]
 _ROOT = Path(__file__).resolve().parents[1]
 _RULES = _ROOT / "flink-conf" / "markets" / "nepse.yaml"
 _MODELS = _ROOT / "model_artifacts"

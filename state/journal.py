@@ -20,13 +20,15 @@ if TYPE_CHECKING:
 
     from state.symbol_state import SymbolState
 
-FOLD_AFTER = 48
-"""Entries after which the journal is folded into a new snapshot."""
+FOLD_BYTES = 16_384
+"""The journal is folded into a new snapshot when it holds so much, and more than the snapshot before it: whatever a
+symbol's memory holds, writing it anew costs each tick no more than twice the tick's own entry."""
 
-_ENTRY = struct.Struct("<BBH")  # form, kind, length of the state's entry; what follows it is a request
+_ENTRY = struct.Struct("<BBH")  # form, kind, length of the state's entry; what follows it are requests
 _FORM = 2
-_STATE, _REQUEST, _GIVEN_UP, _SNAPSHOT = 1, 2, 3, 4
+_STATE, _REQUESTS, _GIVEN_UP, _SNAPSHOT = 1, 2, 3, 4
 _POSITION = struct.Struct("<iq")
+_LENGTH = struct.Struct("<I")
 
 
 class Bytes(Protocol):
@@ -59,7 +61,7 @@ class Memory:
         looks: Whether a timer in processing time is set.
     """
 
-    __slots__ = ("_entries", "_keys", "_log", "_trade_keys", "looks", "requests", "state", "timer")
+    __slots__ = ("_appended", "_keys", "_log", "_snapshot", "_trade_keys", "looks", "requests", "state", "timer")
 
     def __init__(self, state: SymbolState, log: Bytes, trade_keys: Bytes) -> None:
         self.state = state
@@ -69,7 +71,7 @@ class Memory:
         self._log = log
         self._trade_keys = trade_keys
         self._keys: list[int] = []
-        self._entries = 0
+        self._appended = self._snapshot = 0
 
     def recall(self) -> None:
         """Takes up what the lists hold.
@@ -105,18 +107,25 @@ class Memory:
                 yield element[_ENTRY.size :]
                 continue
             end = _ENTRY.size + length
-            if len(element) > end:
-                request = Request.unpack(element[end:])
-                self.requests[request.position] = request
+            self._read_requests(element, end)
             if kind == _STATE:
                 yield element[_ENTRY.size : end]
+
+    def _read_requests(self, element: bytes, at: int) -> None:
+        while at < len(element):
+            (length,) = _LENGTH.unpack_from(element, at)
+            at += _LENGTH.size
+            request = Request.unpack(element[at : at + length])
+            self.requests[request.position] = request
+            at += length
 
     def took(self, entry: bytes, key: int | None, request: Request) -> None:
         """Remembers a tick: the codec's entry for it, its trade key, and its request."""
         self.requests[request.position] = request
         if key is not None:
             self._keys.append(key)
-        self._append(_ENTRY.pack(_FORM, _STATE, len(entry)) + entry + request.pack())
+        packed = request.pack()
+        self._append(_ENTRY.pack(_FORM, _STATE, len(entry)) + entry + _LENGTH.pack(len(packed)) + packed)
 
     def moved(self, watermark: int) -> None:
         """Remembers that the state has been advanced to this moment (ms)."""
@@ -128,8 +137,8 @@ class Memory:
         self._append(_given_up(request))
 
     def _append(self, element: bytes) -> None:
-        self._entries += 1
-        if self._entries < FOLD_AFTER:
+        self._appended += len(element)
+        if self._appended < max(FOLD_BYTES, self._snapshot):
             self._log.add(element)
         else:
             self.fold()
@@ -140,12 +149,16 @@ class Memory:
         Args:
             all_keys: Write the trade keys anew, all of them: after a recall, and when a session has ended.
         """
-        snapshot = codec.encode_snapshot(self.state)
-        elements = [_ENTRY.pack(_FORM, _SNAPSHOT, 0) + snapshot]
-        for request in self.requests.values():
-            elements.append(_ENTRY.pack(_FORM, _REQUEST, 0) + request.pack())
-            if request.answered and request.market_time is None:
-                elements.append(_given_up(request))
+        elements = [_ENTRY.pack(_FORM, _SNAPSHOT, 0) + codec.encode_snapshot(self.state)]
+        if self.requests:
+            parts = [_ENTRY.pack(_FORM, _REQUESTS, 0)]
+            for request in self.requests.values():
+                packed = request.pack()
+                parts += (_LENGTH.pack(len(packed)), packed)
+            elements.append(b"".join(parts))
+        elements += [
+            _given_up(request) for request in self.requests.values() if request.answered and request.market_time is None
+        ]
         self._log.update(elements)
         if all_keys:
             self._trade_keys.clear()
@@ -153,7 +166,7 @@ class Memory:
         if keys:
             self._trade_keys.add(codec.encode_keys(keys))
         self._keys = []
-        self._entries = 0
+        self._appended, self._snapshot = 0, sum(map(len, elements))
 
 
 def _given_up(request: Request) -> bytes:

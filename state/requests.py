@@ -65,7 +65,18 @@ class Request:
         since: When it began to wait for its snapshot, by the machine's clock, ms.
     """
 
-    __slots__ = ("answered", "columns", "group", "market_time", "own", "second", "since", "subject", "versions")
+    __slots__ = (
+        "_packed",
+        "answered",
+        "columns",
+        "group",
+        "market_time",
+        "own",
+        "second",
+        "since",
+        "subject",
+        "versions",
+    )
 
     def __init__(self, subject: Subject, own: bytes, group: int, second: int) -> None:
         self.subject = subject
@@ -77,6 +88,7 @@ class Request:
         self.market_time: int | None = None
         self.versions: tuple[str, ...] = ()
         self.since = 0
+        self._packed: bytes | None = None
 
     @property
     def position(self) -> tuple[int, int]:
@@ -104,10 +116,12 @@ class Request:
 
     def pack(self) -> bytes:
         """The request as bytes, for the symbol's journal; what is known only once it is answered is not kept."""
-        subject = self.subject
-        head = _FORM.pack(subject.partition, subject.offset, self.second, self.group, subject.sequence)
-        rest = orjson.dumps((subject.symbol, subject.event_time, subject.trade_id, subject.price))
-        return head + self.own + rest
+        if self._packed is None:
+            subject = self.subject
+            head = _FORM.pack(subject.partition, subject.offset, self.second, self.group, subject.sequence)
+            rest = orjson.dumps((subject.symbol, subject.event_time, subject.trade_id, subject.price))
+            self._packed = head + self.own + rest
+        return self._packed
 
     @classmethod
     def unpack(cls, data: bytes) -> Request:

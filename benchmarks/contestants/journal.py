@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from benchmarks.work import FOLD_AFTER
-
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from benchmarks.work import Row, Work
     from state.tick import Tick
+
+FOLD_AFTER = 128
+"""Ticks of a symbol after which a new snapshot is written."""
 
 _SNAPSHOT = "snapshot"
 

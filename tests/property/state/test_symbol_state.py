@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from state.outcomes import Realised
     from state.symbol_alerts import Alert
     from state.symbol_state import SymbolState
-from state.journal import FOLD_AFTER
 
 DAY_MS = 86_400_000
 BOUND_MS = 15_000
@@ -227,7 +226,7 @@ def test_a_state_of_a_busy_symbol_brought_back_goes_on_bit_for_bit(
     original, restored, journal = new_state(), new_state(), Journal()
     for number, entry in enumerate(log[:cut], start=1):
         journal.take(original, entry)
-        if number % FOLD_AFTER == 0:
+        if number % 128 == 0:
             journal.compact(original)
     codec.restore(restored, journal.elements, journal.key_chunks)
     assert restored.seen == original.seen

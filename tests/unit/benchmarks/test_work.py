@@ -9,10 +9,11 @@ import pytest
 from benchmarks.assignment import Assignment
 from benchmarks.chart import bars
 from benchmarks.contestants import journal
+from benchmarks.contestants.journal import FOLD_AFTER
 from benchmarks.data import Shape, ticks_of_shape
 from benchmarks.environments import PEERS
 from benchmarks.field import FIELD
-from benchmarks.work import FOLD_AFTER, Work
+from benchmarks.work import Work
 from jobs.settings import PROJECT_ROOT
 from state.market_state import block_length
 from state.tick import encode_tick
@@ -30,7 +31,7 @@ def test_a_batch_and_one_after_the_other_give_the_same_messages() -> None:
     assert together[-1]["p_up"] + together[-1]["p_flat"] + together[-1]["p_down"] == pytest.approx(1.0)
 
 
-@pytest.mark.parametrize("crash_at", [1, FOLD_AFTER - 1, FOLD_AFTER, 3 * FOLD_AFTER + 5])
+@pytest.mark.parametrize("crash_at", [1, FOLD_AFTER - 1, FOLD_AFTER, 2 * FOLD_AFTER + 5])
 def test_a_memory_that_comes_back_out_of_an_engines_state_goes_on_as_if_nothing_had_been(crash_at: int) -> None:
     symbol = TICKS[0].symbol
     ticks = [tick._replace(symbol=symbol) for tick in TICKS]

@@ -9,7 +9,7 @@ import pytest
 
 from state import codec
 from state.features import NO_MARKET
-from state.journal import FOLD_AFTER, Memory
+from state.journal import FOLD_BYTES, Memory
 from state.requests import Request, Subject
 from state.rules import TradingCalendar, load_rules
 from state.symbol_state import SymbolState
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from state.rules import MarketRules
 
 START = 1_719_897_300_000
+FOLDS = FOLD_BYTES // 400
+"""About as many trades fill a journal."""
 
 
 class Elements:
@@ -81,7 +83,7 @@ def packed(requests: Iterable[Request]) -> list[bytes]:
     return sorted(request.pack() for request in requests)
 
 
-@pytest.mark.parametrize("count", [1, FOLD_AFTER - 1, FOLD_AFTER, FOLD_AFTER + 1, 5 * FOLD_AFTER + 7])
+@pytest.mark.parametrize("count", [1, FOLDS - 1, FOLDS, FOLDS + 1, 5 * FOLDS + 7])
 def test_a_memory_that_is_recalled_has_the_same_state_and_the_same_open_requests(
     rules: MarketRules, count: int
 ) -> None:
@@ -106,9 +108,10 @@ def test_the_journal_does_not_grow_with_the_number_of_trades(rules: MarketRules)
             desk.settle(number)
         sizes.append(sum(map(len, desk.log.values)))
     assert max(sizes[2000:]) < 1.2 * max(sizes[500:1000])
+    assert max(sizes) < 12 * FOLD_BYTES
 
 
-@pytest.mark.parametrize("more", [0, 2 * FOLD_AFTER])
+@pytest.mark.parametrize("more", [0, 2 * FOLDS])
 @pytest.mark.parametrize("recalls", [1, 2])
 def test_a_request_that_was_answered_without_its_market_stays_so_however_often_it_is_recalled(
     rules: MarketRules, more: int, recalls: int
