@@ -151,12 +151,12 @@ def test_a_changed_value_is_a_mismatch(
     assert not verdict.clean
 
 
-def test_a_prediction_without_its_market_is_counted_and_scored_as_one(
+def test_a_prediction_without_its_market_is_counted_and_it_and_its_outcome_are_scored_as_such(
     right: Ground, with_topic: Callable[[Topic, list[Json]], Verdict]
 ) -> None:
     verdict = with_topic(Topic.PREDICTIONS, changed(right.results[Topic.PREDICTIONS], "market_time", lambda _: None))
     assert verdict.without_market == 1
-    assert counted(verdict) == {"predictions": (0, 0, 1)}
+    assert counted(verdict) == {"predictions": (0, 0, 1), "outcomes": (0, 0, 1)}
 
 
 def test_a_changed_market_block_shows_in_the_predictions_that_name_it(
