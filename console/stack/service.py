@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import sys
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from console.stack.component import Component, Health
@@ -29,6 +31,7 @@ class Service(Component):
         self.address = address
         self._home = home
         self._process = DetachedProcess(home, self.name)
+        self._started_of: float | None = None
 
     def processes(self) -> list[DetachedProcess]:
         """The one process."""
@@ -36,26 +39,34 @@ class Service(Component):
 
     def start(self) -> None:
         """Start it, and wait until its log says that it has found its topics and its store."""
-        if self._process.pid is not None:
-            return
-        log = self._process.log_file
-        before = log.stat().st_size if log.exists() else 0
-        self._process.spawn(
-            [sys.executable, "-m", "console.main", self.name], {"TICKCAST_STACK__HOME": str(self._home)}
-        )
-        self._process.wait_until_healthy(lambda: self._started(before), _START_TIMEOUT_S)
+        if self._process.pid is None:
+            self._process.spawn(
+                [sys.executable, "-m", "console.main", self.name], {"TICKCAST_STACK__HOME": str(self._home)}
+            )
+        self._process.wait_until_healthy(self.healthy, _START_TIMEOUT_S)
 
     def healthy(self) -> Health:
-        """Whether it runs."""
+        """Whether it runs and has found its topics and its store since it was started."""
         if self._process.pid is None:
             return Health(
                 healthy=False, detail=f"not running; start it with `tickcast up`, its log is {self._process.log_file}"
             )
+        if not self._has_started():
+            return Health(healthy=False, detail="running, but it has not reached its topics and its store yet")
         return Health(healthy=True, detail="running")
 
-    def _started(self, log_offset: int) -> Health:
-        written = self._process.log_file.read_bytes()[log_offset:]
-        return Health(healthy=_STARTED in written, detail="it has not reached its topics and its store")
+    def _has_started(self) -> bool:
+        """Whether its log says so; one that could not reach them ends, and is started again by the supervisor."""
+        spawned = self._process.started
+        if spawned is None:
+            return False
+        if self._started_of != spawned:
+            with self._process.log_file.open("rb") as log:
+                said = [line for line in log if _STARTED in line]
+            if not said or datetime.fromisoformat(json.loads(said[-1])["timestamp"]).timestamp() < spawned:
+                return False
+            self._started_of = spawned
+        return True
 
 
 class SupervisorService(Service):
