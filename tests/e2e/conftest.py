@@ -23,7 +23,7 @@ from jobs.topics import MAX_MESSAGE_BYTES, Topic, topic_name
 from state.tick import Tick, encode_tick
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from console.flink_rest import Job
     from console.stack.flink import FlinkCluster
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 WAIT_S = 120
 _POLL_S = 0.1
+_MEANWHILE_S = 1.0
 
 Json = dict[str, Any]
 
@@ -76,14 +77,21 @@ class JobOnTrial:
             time.sleep(_POLL_S)
         return verdict
 
-    def await_watermark(self, moment: int) -> None:
-        """Wait until the watermark of the symbols' memory has passed a moment (epoch ms) in every subtask."""
+    def await_watermark(self, moment: int, meanwhile: Callable[[], object] = lambda: None) -> None:
+        """Wait until the watermark of the symbols' memory has passed a moment (epoch ms) in every subtask.
+
+        Args:
+            moment: The moment.
+            meanwhile: Called once a second while it has not. Where all partitions fall idle at the same time, no
+                watermark comes before another message does.
+        """
         job = f"/jobs/{self.job.id}"
         [memory] = [one["id"] for one in self.rest._get(job)["vertices"] if "symbol memory" in one["name"]]
         deadline = time.monotonic() + WAIT_S
         while not (told := self._watermarks(f"{job}/vertices/{memory}")) or min(told) < moment:
             assert time.monotonic() < deadline, told
-            time.sleep(_POLL_S)
+            meanwhile()
+            time.sleep(_MEANWHILE_S)
 
     def _watermarks(self, vertex: str) -> list[int]:
         """Watermark of each subtask that has told one."""

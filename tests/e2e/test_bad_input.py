@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import itertools
 import re
 import time
 from typing import TYPE_CHECKING, Any
@@ -145,7 +146,8 @@ def test_a_record_time_beyond_the_bound_never_enters_the_topic(job: JobOnTrial) 
 
 def test_a_tick_of_yesterday_stands_in_late_once(job: JobOnTrial) -> None:
     # Until the partitions in which nothing stands are set aside there is no watermark, and so nothing is late.
-    job.await_watermark(NOW - HOUR_MS)
+    numbers = itertools.count()
+    job.await_watermark(NOW - HOUR_MS, meanwhile=lambda: job.tick("NICA", f"meanwhile {next(numbers)}"))
     offset = job.tick("NICA", "yesterday", ahead_ms=-24 * HOUR_MS)
     [late] = job.await_committed(Topic.LATE, 1)
     assert late["source"] == {"partition": 0, "offset": offset}
