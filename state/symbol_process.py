@@ -58,9 +58,10 @@ SETTLE_EVERY_MS = 10_000
 
 _BEHIND_MS = 60_000
 _BEHIND_PATIENCE = 20
-_STILL_PATIENCE = 5
 """A history that is read again at full speed has no reader who waits: while it moves, its ticks wait so many times
 longer."""
+_STILL_PATIENCE = 5
+"""It no longer moves when nothing has come for so many times the patience of a live tick."""
 
 
 class SymbolProcess(KeyedBroadcastProcessFunction):  # type: ignore[misc]
@@ -199,9 +200,7 @@ class SymbolProcess(KeyedBroadcastProcessFunction):  # type: ignore[misc]
         """Sends a request to the model if its snapshot is there, or none can come; lets it wait otherwise."""
         board = self._board or self._read_board(ctx)
         if request.second <= board.newest:
-            outputs.append(predictions_block([self._answer(request)]))
-            if request.market_time is None:
-                memory.gave_up(request)
+            self._send(memory, request, outputs)
             return
         request.since = now
         self._waiting.setdefault(request.second, []).append(request)
@@ -209,19 +208,21 @@ class SymbolProcess(KeyedBroadcastProcessFunction):  # type: ignore[misc]
             memory.looks = True
             ctx.timer_service().register_processing_time_timer(now + self._patience_ms)
 
+    def _send(self, memory: Memory, request: Request, outputs: list[Any]) -> None:
+        """Sends a request to the model as things stand; one without a snapshot is remembered to have had none."""
+        outputs.append(predictions_block([self._answer(request)]))
+        if request.market_time is None:
+            memory.gave_up(request)
+
     def _answer(self, request: Request) -> Request:
         board = self._board
         assert board is not None  # noqa: S101 - it is read before anything is asked
-        versions = self._versions(request.second)
+        versions = board.versions(request.second) or (self._version,)
         if request.second in board:
             request.answer(board.columns(request.second, request.group), versions)
         else:
             request.give_up(versions)
         return request
-
-    def _versions(self, second: int) -> tuple[str, ...]:
-        known = self._board.versions(second) if self._board is not None else ()
-        return known or (self._version,)
 
     def _give_up(self, memory: Memory, now: int, outputs: list[Any]) -> None:
         """Sends what has waited too long to the model without a snapshot."""
@@ -232,9 +233,7 @@ class SymbolProcess(KeyedBroadcastProcessFunction):  # type: ignore[misc]
             is_history = now - request.subject.event_time > _BEHIND_MS
             patience_ms = self._patience_ms * (_BEHIND_PATIENCE if is_history and not is_still else 1)
             if now - request.since >= patience_ms:
-                request.give_up(self._versions(request.second))
-                outputs.append(predictions_block([request]))
-                memory.gave_up(request)
+                self._send(memory, request, outputs)
 
     def _settle(self, symbol: str, memory: Memory, watermark: int, outputs: list[Any]) -> None:
         state = memory.state
@@ -281,9 +280,11 @@ class SymbolProcess(KeyedBroadcastProcessFunction):  # type: ignore[misc]
         for request in memory.requests.values():
             # What the checkpoint's snapshots covered was asked before it. The rest is asked now, or waits again:
             # snapshots may have come since while this symbol still lay in Flink's state.
-            if not request.answered and request.second <= self._covered:
+            if request.answered:
+                continue
+            if request.second <= self._covered:
                 self._answer(request)
-            elif not request.answered:
+            else:
                 self._ask(memory, request, ctx, now, outputs)
         return memory
 

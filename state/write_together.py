@@ -1,9 +1,8 @@
 """One wait for all of a bundle's state writes instead of one for each key.
 
 At a bundle's end the engine writes back the state of every key that has changed, and waits for each answer before it
-sends the next write. A bundle of ticks touches nearly as many keys as it has ticks, so that these round trips between
-two processes, not the work, bound the throughput. Here all writes are sent, then all answers are waited for: the
-bundle still ends only when everything is written.
+sends the next write: a round trip between two processes for each symbol that a bundle touches. Here all writes are
+sent, then all answers are waited for: the bundle still ends only when everything is written.
 """
 
 # ruff: noqa: SLF001 - PyFlink has no public way to this

@@ -9,8 +9,27 @@ from state.rules import MarketRules, TradingCalendar, load_rules
 from state.symbol_state import SymbolState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from datetime import date
+
+
+class Elements:
+    """A ListState without Flink."""
+
+    def __init__(self) -> None:
+        self.values: list[bytes] = []
+
+    def get(self) -> Iterable[bytes]:
+        return list(self.values)
+
+    def add(self, value: bytes) -> None:
+        self.values.append(value)
+
+    def update(self, values: list[bytes]) -> None:
+        self.values = list(values)
+
+    def clear(self) -> None:
+        self.values = []
 
 
 @pytest.fixture(scope="session")

@@ -11,8 +11,9 @@ from state import codec
 from state.features import NO_MARKET
 from state.journal import FOLD_BYTES, Memory
 from state.requests import Request, Subject
-from state.rules import TradingCalendar, load_rules
+from state.rules import TradingCalendar
 from state.symbol_state import SymbolState
+from tests.unit.state.conftest import Elements
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -22,32 +23,6 @@ if TYPE_CHECKING:
 START = 1_719_897_300_000
 FOLDS = FOLD_BYTES // 400
 """About as many trades fill a journal."""
-
-
-class Elements:
-    """A ListState without Flink."""
-
-    def __init__(self) -> None:
-        self.values: list[bytes] = []
-
-    def get(self) -> Iterable[bytes]:
-        return list(self.values)
-
-    def add(self, value: bytes) -> None:
-        self.values.append(value)
-
-    def update(self, values: list[bytes]) -> None:
-        self.values = list(values)
-
-    def clear(self) -> None:
-        self.values = []
-
-
-@pytest.fixture(scope="module")
-def rules() -> MarketRules:
-    from jobs.settings import PROJECT_ROOT  # noqa: PLC0415 - only for the path
-
-    return load_rules(PROJECT_ROOT / "flink-conf" / "markets" / "nepse.yaml")
 
 
 class Desk:

@@ -10,11 +10,11 @@ import orjson
 import pytest
 from pyflink.datastream import TimeDomain
 
-from jobs.settings import PROJECT_ROOT, Settings
+from jobs.settings import Settings
 from state.market_state import block_length
 from state.requests import read_block
-from state.rules import load_rules
 from state.symbol_process import SymbolProcess
+from tests.unit.state.conftest import Elements
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -26,25 +26,6 @@ LAG_S = 3
 NOON = 1_719_899_100
 
 
-class Elements:
-    """One key's ListState."""
-
-    def __init__(self, values: list[bytes]) -> None:
-        self._values = values
-
-    def get(self) -> Iterable[bytes]:
-        return list(self._values)
-
-    def add(self, value: bytes) -> None:
-        self._values.append(value)
-
-    def update(self, values: list[bytes]) -> None:
-        self._values[:] = values
-
-    def clear(self) -> None:
-        self._values.clear()
-
-
 class KeyedList:
     """A ListState that looks at the current key."""
 
@@ -52,7 +33,7 @@ class KeyedList:
         self._engine, self._name = engine, name
 
     def __getattr__(self, method: str) -> Any:
-        return getattr(Elements(self._engine.lists.setdefault((self._name, self._engine.key), [])), method)
+        return getattr(self._engine.lists.setdefault((self._name, self._engine.key), Elements()), method)
 
 
 class Counter:
@@ -69,7 +50,7 @@ class Engine:
     def __init__(self, rules: MarketRules) -> None:
         self._rules = rules
         self.key = ""
-        self.lists: dict[tuple[str, str], list[bytes]] = {}
+        self.lists: dict[tuple[str, str], Elements] = {}
         self.snapshots: dict[int, bytes] = {}
         self.restart()
 
@@ -142,8 +123,8 @@ def asked(outputs: list[Any] | None) -> list[Asked]:
 
 
 @pytest.fixture
-def engine() -> Engine:
-    return Engine(load_rules(PROJECT_ROOT / "flink-conf" / "markets" / "nepse.yaml"))
+def engine(rules: MarketRules) -> Engine:
+    return Engine(rules)
 
 
 def test_a_tick_asks_when_its_snapshot_is_there_or_comes(engine: Engine) -> None:
