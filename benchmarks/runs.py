@@ -14,7 +14,8 @@ from benchmarks.bench_stack import FOLDER
 from benchmarks.environments import PEERS, interpreter
 from console.errors import CommandError
 from console.flink_rest import FlinkRest
-from console.job import refusal, submit_job
+from console.flink_run import refusal
+from console.job import submit_job
 from console.stack.flink_home import FlinkHome
 from console.stack.jars import jars
 from console.stack.java import java_home

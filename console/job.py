@@ -3,33 +3,25 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import time
-import uuid
 from typing import Annotated
 
 import typer
 
 from console.errors import CommandError
 from console.flink_rest import FlinkRest, Job
+from console.flink_run import JOB_NAME, FlinkRun, explained
 from console.job_record import JobRecord
 from console.kafka_io import open_admin
 from console.stack.component import Health
 from console.stack.flink_home import FlinkHome
 from console.stack.lock import alone
 from console.state_form import note_form, present_form, require_readable
-from jobs.settings import PROJECT_ROOT, Settings
+from jobs.settings import Settings
 
-JOB_NAME = "tickcast"
-
-PROGRAM = PROJECT_ROOT / "jobs" / "main.py"
-_SUBMIT_TIMEOUT_S = 180
 _RUNNING_TIMEOUT_S = 180
 _SAVEPOINT_TIMEOUT_S = 300
 _POLL_S = 0.25
-_UNMATCHED = "Cannot map checkpoint/savepoint state"
-_PROGRAM_ENDED = "org.apache.flink.client.program.ProgramAbortException"
 
 _JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object, last.")]
 
@@ -90,7 +82,9 @@ def with_parallelism(settings: Settings, parallelism: int) -> Settings:
     return settings.model_copy(update={"flink": settings.flink.model_copy(update={"parallelism": parallelism})})
 
 
-def submit_job(settings: Settings, start: str = "", *, to_starting_cluster: bool = False) -> Job:
+def submit_job(
+    settings: Settings, start: str = "", *, to_starting_cluster: bool = False, run: FlinkRun | None = None
+) -> Job:
     """Hand the job to the cluster through ``flink run`` and wait until every task runs.
 
     Args:
@@ -98,6 +92,7 @@ def submit_job(settings: Settings, start: str = "", *, to_starting_cluster: bool
         start: Path of a savepoint or checkpoint; empty for a start without state.
         to_starting_cluster: Do not ask the JobManager what it runs: it is only just being started, and
             has minutes to come up while the job is translated.
+        run: A submission that was prepared; one is begun otherwise.
 
     Raises:
         CommandError: It already runs, can't read that state, was refused, or did not come up in time, or no broker
@@ -111,7 +106,7 @@ def submit_job(settings: Settings, start: str = "", *, to_starting_cluster: bool
             _require_none_running(rest)
             # The job itself would try for ever to log on to a broker that refuses it.
             open_admin(settings.kafka).close()
-        return _hand_over(rest, settings, start)
+        return _hand_over(rest, settings, start, run or FlinkRun(settings))
 
 
 def stop_job(settings: Settings) -> str:
@@ -143,36 +138,9 @@ def job_health(settings: Settings) -> Health:
     return Health(healthy=False, detail=f"{job.state}, tasks: {states}" + (f"; last failure: {cause}" if cause else ""))
 
 
-def refusal(said: str) -> str:
-    """Why ``flink run`` submitted nothing, in one line out of the hundreds that it prints.
-
-    The reason stands before the stack trace with which Flink reports that the program has ended: it
-    is the innermost cause of a Java exception, or the last line of the program itself.
-    """
-    before = said.partition(_PROGRAM_ENDED)[0]
-    lines = [line for line in before.splitlines() if line.strip() and not line.startswith(("\t", "    "))]
-    causes = [line.removeprefix("Caused by: ") for line in lines if line.startswith("Caused by: ")]
-    return (causes or lines or ["it said nothing"])[-1].strip()
-
-
-def explained(cause: str, start: str) -> str:
-    """A cause of Flink's, with what to do about it where it is one that an upgrade meets.
-
-    Args:
-        cause: What Flink said.
-        start: Savepoint or checkpoint that the job was to start from.
-    """
-    if _UNMATCHED not in cause:
-        return cause
-    return (
-        f"the state in {start} holds an operator that this job no longer has, because its uid or the topology around it"
-        " has changed: start the version that wrote it, or start over with `tickcast submit --fresh` and empty topics"
-    )
-
-
-def _hand_over(rest: FlinkRest, settings: Settings, start: str) -> Job:
+def _hand_over(rest: FlinkRest, settings: Settings, start: str, run: FlinkRun) -> Job:
     """Submit the job and wait until it runs, keeping the record of it right however that ends."""
-    record, flink, job_id = JobRecord(settings.home), FlinkHome(settings), uuid.uuid4().hex
+    record, flink, job_id = JobRecord(settings.home), FlinkHome(settings), run.job_id
     flink.prepare_client()
     form = present_form(flink.configuration)
     if start:
@@ -187,7 +155,7 @@ def _hand_over(rest: FlinkRest, settings: Settings, start: str) -> Job:
         savepoints=flink.savepoint_directory(),
     )
     try:
-        _flink_run(settings, job_id, start)
+        run.submit(start)
         return _await_running(rest, job_id, start)
     except CommandError:
         lives = any(job.id == job_id and not job.ended for job in rest.jobs())
@@ -205,51 +173,6 @@ def _require_readable_by_successor(settings: Settings) -> None:
 
 def _checkpoints_of(job_id: str, flink: FlinkHome) -> str:
     return f"{flink.checkpoint_directory().rstrip('/')}/{job_id}"
-
-
-def _flink_run(settings: Settings, job_id: str, start: str) -> None:
-    flink = FlinkHome(settings)
-    options = {
-        "pipeline.name": JOB_NAME,
-        # Not among the documented options, but what Flink's own application mode fixes a job's id with.
-        "$internal.pipeline.job-id": job_id,
-        "parallelism.default": settings.flink.parallelism,
-        "execution.checkpointing.interval": f"{settings.flink.checkpoint_interval_ms} ms",
-        "execution.checkpointing.dir": flink.checkpoint_directory(),
-        "execution.checkpointing.savepoint-dir": flink.savepoint_directory(),
-    }
-    client = flink.command("flink", "run", "--target", "remote", "--detached").with_log(flink.log_file("client"))
-    command = [
-        *client.line,
-        *(f"-D{name}={value}" for name, value in options.items()),
-        *(("--fromSavepoint", start) if start else ()),
-        *("--python", str(PROGRAM)),
-    ]
-    environment = {
-        **os.environ,
-        **client.environment,
-        "TICKCAST_STACK__HOME": str(settings.home),
-        "TICKCAST_FLINK__PARALLELISM": str(settings.flink.parallelism),
-    }
-    log = settings.home / "logs" / "submit.log"
-    try:
-        answer = subprocess.run(
-            command,
-            env=environment,
-            cwd=PROJECT_ROOT,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=_SUBMIT_TIMEOUT_S,
-            check=False,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise CommandError(f"`flink run` was not done after {_SUBMIT_TIMEOUT_S} s; see the JobManager's log") from error
-    log.write_text(answer.stdout, encoding="utf-8")
-    if f"Job has been submitted with JobID {job_id}" not in answer.stdout:
-        cause = explained(refusal(answer.stdout), start)
-        raise CommandError(f"the job was not submitted: {cause} (all that `flink run` said is in {log})")
 
 
 def _await_running(rest: FlinkRest, job_id: str, start: str) -> Job:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+
+from pyflink.common import Configuration
 from pyflink.datastream import StreamExecutionEnvironment
 
 from jobs.pipeline import build_pipeline
 from jobs.settings import Settings
+from jobs.start import start_line
 from udfs.artifact import ArtifactError
 
 
@@ -19,6 +23,10 @@ def main() -> None:
         build_pipeline(env, settings)
     except (ArtifactError, ValueError) as error:
         raise SystemExit(str(error)) from None
+    if start := start_line(sys.argv[1:]):
+        configuration = Configuration()
+        configuration.set_string("execution.state-recovery.path", start)
+        env.configure(configuration)
     env.execute()
 
 

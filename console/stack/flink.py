@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from console.errors import CommandError
 from console.flink_rest import FlinkRest
 from console.stack.component import Component, Health, Port
-from console.stack.flink_home import FlinkHome
+from console.stack.flink_home import FlinkHome, worker_launcher
 from console.stack.ports import free_port, is_free
 from console.stack.process import DetachedProcess
+from jobs.workers.protocol import SOCKET_NAME
 
 if TYPE_CHECKING:
     from jobs.settings import Settings
@@ -115,6 +117,35 @@ class TaskManager(Component):
         return Health(healthy=True, detail="the TaskManager is registered")
 
 
+class Nursery(Component):
+    """The process that the TaskManagers' Python workers are forked from; without it they start as slowly as ever."""
+
+    name = "nursery"
+
+    def __init__(self, settings: Settings) -> None:
+        self._directory = FlinkHome(settings).nursery_directory()
+        self.address = str(self._directory / SOCKET_NAME)
+        self._process = DetachedProcess(settings.home, self.name)
+
+    def processes(self) -> list[DetachedProcess]:
+        """The one process; none on a machine that has no launcher for it."""
+        return [self._process] if worker_launcher() is not None else []
+
+    def start(self) -> None:
+        """Start it, unless it runs; who orders a worker while it is loading waits."""
+        if self._process.pid is None and self.processes():
+            self._directory.mkdir(parents=True, exist_ok=True)
+            # Its workers compute on one thread each, and a process of many threads can't be forked.
+            single = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+            self._process.spawn([sys.executable, "-m", "jobs.workers.nursery", self._directory], single)
+
+    def healthy(self) -> Health:
+        """Whether it runs."""
+        if self._process.pid is None and self.processes():
+            return Health(healthy=False, detail="the nursery of Python workers is not running")
+        return Health(healthy=True, detail="Python workers are forked")
+
+
 class FlinkCluster(Component):
     """A standalone cluster on loopback."""
 
@@ -124,11 +155,12 @@ class FlinkCluster(Component):
         self.address = settings.flink.rest_address
         self._rest = FlinkRest(self.address)
         self._jobmanager = JobManager(settings)
+        self._nursery = Nursery(settings)
         self._taskmanager, self._reserve = (TaskManager(settings, name) for name in TASKMANAGERS)
 
     def parts(self) -> list[Component]:
-        """JobManager and TaskManager."""
-        return [self._jobmanager, self._taskmanager]
+        """JobManager, TaskManager, and the nursery of its Python workers."""
+        return [self._jobmanager, self._taskmanager, self._nursery]
 
     def standbys(self) -> list[Component]:
         """A second TaskManager: its slots take the tasks of one that died before that one is up again."""
@@ -145,7 +177,8 @@ class FlinkCluster(Component):
         return [Port(str(rest.hostname), int(rest.port or 80), "TICKCAST_FLINK__REST_ADDRESS")]
 
     def start(self) -> None:
-        """Start what does not run, both at once."""
+        """Start what does not run, all at once."""
+        self._nursery.start()
         self._jobmanager.launch()
         self._taskmanager.launch()
         self._jobmanager.start()
@@ -153,7 +186,7 @@ class FlinkCluster(Component):
 
     def healthy(self) -> Health:
         """Whether the JobManager answers and has a TaskManager with slots."""
-        for part in self.parts():
+        for part in (self._jobmanager, self._taskmanager):
             health = part.healthy()
             if not health.healthy:
                 return health

@@ -14,6 +14,7 @@ from console.stack.flink_command import FlinkCommand, flink_command
 from console.stack.jars import jars
 from console.stack.java import java_home
 from jobs.settings import PROJECT_ROOT
+from jobs.workers.protocol import DIRECTORY_VARIABLE
 
 if TYPE_CHECKING:
     from jobs.settings import Settings
@@ -55,7 +56,12 @@ class FlinkHome:
             "FLINK_PID_DIR": str(self._root / "pids"),
             # Names the log files; without it they carry the user's name, which may be unset.
             "FLINK_IDENT_STRING": "tickcast",
+            DIRECTORY_VARIABLE: str(self.nursery_directory()),
         }
+
+    def nursery_directory(self) -> Path:
+        """Folder of the socket at which workers are ordered."""
+        return self._root / "nursery"
 
     def rpc_port(self) -> int | None:
         """Port on which the JobManager was last told to listen for TaskManagers."""
@@ -102,6 +108,7 @@ class FlinkHome:
         rest = urlsplit(self._settings.flink.rest_address)
         temporary = self._root / "tmp"
         temporary.mkdir(parents=True, exist_ok=True)
+        launcher = worker_launcher()
         return {
             "rest.address": rest.hostname,
             "rest.bind-address": rest.hostname,
@@ -111,7 +118,7 @@ class FlinkHome:
             "execution.checkpointing.savepoint-dir": self.savepoint_directory(),
             "io.tmp.dirs": str(temporary),
             "web.tmpdir": str(temporary),
-            "python.executable": sys.executable,
+            "python.executable": str(launcher or sys.executable),
             "python.client.executable": sys.executable,
         }
 
@@ -128,6 +135,12 @@ class FlinkHome:
                 link.unlink()
         for name, jar in wanted.items():
             (self._libraries / name).symlink_to(jar)
+
+
+def worker_launcher() -> Path | None:
+    """The program that has workers forked instead of started, where the kernel has what that takes."""
+    launcher = Path(sys.executable).with_name("tickcast-python")
+    return launcher if sys.platform == "linux" and launcher.exists() else None
 
 
 def _replace(file: Path, text: str) -> None:

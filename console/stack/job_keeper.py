@@ -11,6 +11,7 @@ from console.errors import CommandError
 from console.flink_rest import FlinkRest
 from console.job import submit_job, with_parallelism
 from console.job_record import JobRecord
+from console.stack.job_reserve import JobReserve
 from console.stack.restarts import JOB, RestartPolicy
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ class JobKeeper:
         self._record = record
         self._stop = stop
         self._lost = threading.Event()
+        self._reserve = JobReserve(settings, self._job)
         self._left_alone = "" if self._known() else self._job.job_id()
         self._log = structlog.get_logger("supervise").bind(part=JOB)
 
@@ -52,6 +54,11 @@ class JobKeeper:
             if self._lost.wait(_LOOK_S):
                 self._lost.clear()
                 self._take_up()
+            elif self._ours():
+                self._reserve.keep()
+            else:
+                self._reserve.drop()
+        self._reserve.drop()
 
     def _take_up(self) -> None:
         policy = RestartPolicy()
@@ -81,7 +88,7 @@ class JobKeeper:
         self._log.warning("submitting", start=start)
         settings = with_parallelism(self._settings, self._job.parallelism(self._settings.flink.parallelism))
         # Translating the job takes longer than a JobManager's start: the one need not wait for the other.
-        job = submit_job(settings, start, to_starting_cluster=True)
+        job = submit_job(settings, start, to_starting_cluster=True, run=self._reserve.take())
         self._log.info("submitted", job=job.id)
 
     def _ours(self) -> bool:

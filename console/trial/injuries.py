@@ -18,6 +18,7 @@ from console.job_record import JobRecord
 from console.stack.flink import TASKMANAGERS
 from console.stack.flink_home import FlinkHome
 from console.stack.process import DetachedProcess
+from console.stack.python_workers import python_workers
 from console.trial.stores import redis_newest, rows_newest
 
 if TYPE_CHECKING:
@@ -73,12 +74,7 @@ class Ground:
 
     def workers(self, taskmanager: str) -> list[psutil.Process]:
         """The processes in which a TaskManager runs Python."""
-        pid = DetachedProcess(self.settings.home, taskmanager).pid
-        try:
-            below = [] if pid is None else psutil.Process(pid).children(recursive=True)
-            return [process for process in below if "beam_boot" in " ".join(process.cmdline())]
-        except psutil.NoSuchProcess:
-            return []
+        return python_workers(DetachedProcess(self.settings.home, taskmanager).pid)
 
     def restored(self) -> tuple[str, int]:
         """The job's id, and how often it has taken up a checkpoint under it."""

@@ -14,6 +14,7 @@ from console.job_record import JobRecord
 from console.kafka_io import open_consumer
 from console.stack.flink import TASKMANAGERS
 from console.stack.process import DetachedProcess
+from console.stack.python_workers import python_workers
 from jobs.topics import Topic, consumer_group
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ class Sampler:
 
     def take(self) -> Sample:
         """One look; a figure that can't be had at this moment is the one before."""
-        workers = {name: _below(self._process(name)) for name in TASKMANAGERS}
+        workers = {name: python_workers(DetachedProcess(self._settings.home, name).pid) for name in TASKMANAGERS}
         name = max(workers, key=lambda name: len(workers[name]))
         size, duration = self._checkpoint()
         before = self._last
@@ -153,14 +154,6 @@ def _slope(
     if not len(earlier):
         return 0.0
     return float(np.median((values[later] - values[earlier]) / (times[later] - times[earlier])))
-
-
-def _below(process: psutil.Process | None) -> list[psutil.Process]:
-    try:
-        below = [] if process is None else process.children(recursive=True)
-        return [child for child in below if "beam_boot" in " ".join(child.cmdline())]
-    except psutil.NoSuchProcess:
-        return []
 
 
 def _resident(process: psutil.Process | None) -> float:

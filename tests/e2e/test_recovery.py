@@ -6,16 +6,18 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING
 
-import psutil
 import pytest
 import requests
 
 from console.job import job_health, stop_job, submit_job, with_parallelism
 from console.model_control import publish
+from console.stack.python_workers import python_workers
 from jobs.topics import Topic
 from udfs.artifact import active_version, versions
 
 if TYPE_CHECKING:
+    import psutil
+
     from console.stack.flink import FlinkCluster
     from tests.e2e.conftest import JobOnTrial  # type: ignore[import-not-found]
 
@@ -72,11 +74,10 @@ def await_checkpoints(job: JobOnTrial, count: int) -> None:
         time.sleep(0.1)
 
 
-def python_workers(flink: FlinkCluster) -> list[psutil.Process]:
+def workers_of(flink: FlinkCluster) -> list[psutil.Process]:
     """The processes in which the TaskManager runs Python functions."""
     [taskmanager] = flink.parts()[1].processes()
-    below = psutil.Process(taskmanager.pid).children(recursive=True)
-    return [process for process in below if "beam_boot" in " ".join(process.cmdline())]
+    return python_workers(taskmanager.pid)
 
 
 def test_a_tick_that_waits_for_the_market_survives_though_no_other_follows(
@@ -88,7 +89,7 @@ def test_a_tick_that_waits_for_the_market_survives_though_no_other_follows(
     await_checkpoints(job, counts["completed"] + 2)
     assert len(job.committed(Topic.PREDICTIONS)) == before, "it is not predicted before the worker dies"
 
-    for worker in python_workers(flink):  # one that has nothing to do is not missed
+    for worker in workers_of(flink):  # one that has nothing to do is not missed
         worker.kill()
     await_restored_job(job, flink, counts["restored"])
 

@@ -151,7 +151,7 @@ def settings(
     settings = stack_settings.model_copy(update={"kafka": kafka})
     for variable, value in {**stack_environment, "TICKCAST_KAFKA__TOPIC_PREFIX": kafka.topic_prefix}.items():
         monkeypatch.setenv(variable, value)
-    monkeypatch.setattr("console.job.PROGRAM", Path(__file__).with_name("passthrough_job.py"))
+    monkeypatch.setattr("console.flink_run.PROGRAM", Path(__file__).with_name("passthrough_job.py"))
     create_topics(settings)
     yield settings
     flink.start()

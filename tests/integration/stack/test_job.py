@@ -40,7 +40,7 @@ def test_a_job_runs_once_and_goes_on_from_its_savepoint_at_another_parallelism_b
     tick(range(10, 20))
     assert JobRecord(settings.home).latest_state() == savepoint
     with monkeypatch.context() as patch:
-        patch.setattr("console.job.PROGRAM", Path(__file__).with_name("changed_job.py"))
+        patch.setattr("console.flink_run.PROGRAM", Path(__file__).with_name("changed_job.py"))
         with pytest.raises(CommandError, match="holds an operator that this job no longer has"):
             submit_job(settings, savepoint)
     assert JobRecord(settings.home).latest_state() == savepoint

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
-from console.stack.flink_home import FlinkHome
+from console.stack.flink_home import FlinkHome, worker_launcher
 from jobs.settings import PROJECT_ROOT, FlinkSettings, Settings, StackSettings
 
 if TYPE_CHECKING:
@@ -31,7 +31,8 @@ def test_the_cluster_runs_with_the_file_of_the_project_and_this_machines_values_
     assert values["rest.port"] == 18081
     assert values["jobmanager.rpc.port"] == 6123
     assert values["taskmanager.numberOfTaskSlots"] == 3
-    assert values["python.executable"] == sys.executable
+    assert values["python.executable"] == str(worker_launcher() or sys.executable)
+    assert values["python.client.executable"] == sys.executable
     assert str(values["execution.checkpointing.dir"]).startswith(tmp_path.as_uri())
 
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from console.job import refusal
+from console.flink_run import refusal
 
 ENDED = """\
 org.apache.flink.client.program.ProgramAbortException: java.lang.RuntimeException: Python process exits with code: 1
