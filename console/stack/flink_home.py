@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _SOURCE = PROJECT_ROOT / "flink-conf"
 _CONFIG = "config.yaml"
+_SILENCE_MS = 6_000
 
 
 class FlinkHome:
@@ -118,8 +119,11 @@ class FlinkHome:
             "execution.checkpointing.savepoint-dir": self.savepoint_directory(),
             "io.tmp.dirs": str(temporary),
             "web.tmpdir": str(temporary),
+            # Nobody tells a TaskManager that its JobManager has died and another stands in its place: it notices by
+            # the silence, and a job that has long been submitted again waits for it.
+            "heartbeat.timeout": _SILENCE_MS,
             "python.executable": str(launcher or sys.executable),
-            "python.client.executable": sys.executable,
+            "python.client.executable": str(launcher or sys.executable),
         }
 
     def _link_libraries(self) -> None:

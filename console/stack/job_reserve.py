@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from console.job_record import JobRecord
     from jobs.settings import Settings
 
-_AFTER_S = 30.0
-"""Getting ready takes both cores for eight seconds: not while the job itself is only just starting."""
+_AFTER_S = 20.0
+"""Getting ready takes seven seconds of computing: not while the job itself is only just starting."""
 
 
 class JobReserve:

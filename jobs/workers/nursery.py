@@ -1,4 +1,4 @@
-"""A process with everything loaded that a Python worker needs; it forks one whenever a launcher asks.
+"""A process with everything loaded that a Python worker or the job's program needs; it forks them when asked.
 
 Run as ``python -m jobs.workers.nursery DIRECTORY``; its socket is in that folder. It has one thread and never computes
 anything itself, so a fork is a clean copy. It ends with SIGTERM, and its workers with it.
@@ -37,6 +37,8 @@ LOADED = (
     "pyarrow",
     "pandas",
     "xgboost",
+    "jobs.pipeline",
+    "jobs.settings",
     "state.symbol_kernel",
     "state.market_kernel",
     "state.symbol_process",
@@ -44,7 +46,7 @@ LOADED = (
     "udfs.score_ticks",
     "udfs.model_check",
 )
-"""What a worker imports before its first tick."""
+"""What a worker imports before its first tick, and the job's program before it can be translated."""
 
 _ORDER_S = 5.0
 _CREDENTIALS = struct.Struct("iII")  # process, user, group
@@ -104,7 +106,7 @@ class Nursery:
             connection.close()
             return
         order, streams = receive_order(connection)
-        if order.module != WORKER or self._is_stale():
+        if self._is_stale():
             connection.sendall(REFUSED)
             connection.close()
             for stream in streams:
@@ -175,12 +177,15 @@ def _become(order: Order, streams: list[int], connection: socket.socket) -> NoRe
         os.environ.clear()
         os.environ.update(order.environment)
         os.chdir(order.directory)
-        sys.path[0] = order.directory
+        sys.path[0] = str(Path(order.script).parent) if order.script else order.directory
         _put_first(order.environment.get("PYTHONPATH", "").split(os.pathsep))
         random.seed()
-        sys.argv = [order.module, *order.arguments]
+        sys.argv = [order.script or order.module, *order.arguments]
         sys.modules.pop(order.module, None)
-        runpy.run_module(order.module, run_name="__main__", alter_sys=True)
+        if order.script:
+            runpy.run_path(order.script, run_name="__main__")
+        else:
+            runpy.run_module(order.module, run_name="__main__", alter_sys=True)
         code = 0
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)

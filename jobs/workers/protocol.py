@@ -27,14 +27,16 @@ class Order(NamedTuple):
     """A program that a launcher was asked to run.
 
     Attributes:
-        module: What stood behind `-m`.
-        arguments: What followed it.
+        module: Name of its module; empty for a script.
+        script: Path of its script; empty for a module.
+        arguments: What it is told.
         environment: The launcher's variables.
         directory: Its working directory.
         launcher: Its process id.
     """
 
     module: str
+    script: str
     arguments: list[str]
     environment: dict[str, str]
     directory: str
