@@ -16,6 +16,7 @@ from pyflink.datastream.state import ListStateDescriptor, MapStateDescriptor
 from state import codec, records
 from state.intake import Intake
 from state.journal import Memory
+from state.keyed_states import hasten
 from state.market_board import KEEP_S, MarketBoard
 from state.market_state import group_of
 from state.requests import Request, Subject, outcomes_blocks, predictions_block
@@ -24,7 +25,6 @@ from state.stillness import LOOK_EVERY_MS, Stillness
 from state.symbol_state import SymbolState
 from state.tick import BadTickError
 from state.warm import warm_up
-from state.write_together import write_together
 
 if TYPE_CHECKING:
     from state.intake import TickTimes
@@ -91,7 +91,7 @@ class SymbolProcess(KeyedBroadcastProcessFunction):  # type: ignore[misc]
     def open(self, runtime_context: RuntimeContext) -> None:
         """Called once a worker, before its first tick."""
         warm_up()
-        write_together(runtime_context)
+        hasten(runtime_context)
         self._log = runtime_context.get_list_state(ListStateDescriptor("window", BYTES))
         self._trade_keys = runtime_context.get_list_state(ListStateDescriptor("trade keys", BYTES))
         # The bytes above are the truth; this holds them unpacked for as long as this worker lives.
