@@ -27,6 +27,7 @@ from rich.table import Table
 from console.errors import CommandError
 from console.flink_rest import FlinkRest
 from console.stack.process import DetachedProcess
+from console.stack.python_workers import python_workers
 from jobs.settings import Settings
 
 if TYPE_CHECKING:
@@ -136,7 +137,7 @@ def take_profile(settings: Settings, seconds: int) -> tuple[list[Stage], list[di
         if shutil.which(tool) is None:
             raise CommandError(f"{tool} is not there: {remedy}")
     manager = psutil.Process(pid)
-    workers = [child for child in manager.children(recursive=True) if "python" in child.name()]
+    workers = python_workers(pid)
     with tempfile.TemporaryDirectory() as scratch:
         recording = Path(scratch) / "job.jfr"
         _jcmd(pid, "JFR.start", "name=tickcast", "settings=profile", f"filename={recording}")
