@@ -150,7 +150,8 @@ class Started:
         if self._workers:
             roots = [process.pid for process in self._workers]
         else:
-            roots = [DetachedProcess(self._settings.home, name).pid for name in ("jobmanager", "taskmanager", "nursery")]
+            names = ("jobmanager", "taskmanager", "nursery")
+            roots = [DetachedProcess(self._settings.home, name).pid for name in names]
         found = []
         for pid in roots:
             if pid is not None:
