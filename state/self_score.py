@@ -1,127 +1,65 @@
-"""How good a model version has been lately: measures over a sliding window of event time, outcome by outcome."""
+"""How good a model version has been lately: measures over a sliding window of event time, minute by minute."""
 
 from __future__ import annotations
 
-import struct
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from state.tally import SIZE, entries, measures
+from state.sparse import Packed, Sparse
+from state.tally import SIZE, measures
 
 if TYPE_CHECKING:
-    from state.tally import Outcome
-
-WINDOW_MS = 3_600_000
-SLICE_MS = 60_000
-
-VERSION = 1
-_HEAD = struct.Struct("<BqqI")  # version, window, slice, number of slices
-_SLICE_HEAD = struct.Struct("<qI")  # number of the slice, entries
-
-
-class ScoreVersionError(RuntimeError):
-    """A self-score that this version of tickcast can't read."""
+    from numpy.typing import NDArray
 
 
 class SelfScore:
     """The running measures of one model version.
 
-    The window moves in slices: it holds the slice of the newest outcome and those before it, `window_ms` in all. An
-    outcome may come in any order; one that is older than the window does not count. An outcome costs the same
-    however long the window is, and leaves it without a trace.
+    The window ends with the newest minute that it has taken. What a minute costs does not depend on the window's
+    length, and it leaves the window without a trace.
 
     Args:
-        window_ms: Length of the window, a multiple of `slice_ms`.
-        slice_ms: The step in which it moves. Slices begin at multiples of it since the epoch.
-
-    Raises:
-        ValueError: If the window is no positive multiple of the slice.
+        minutes: Length of the window.
     """
 
-    def __init__(self, window_ms: int = WINDOW_MS, slice_ms: int = SLICE_MS) -> None:
-        if slice_ms <= 0 or window_ms < slice_ms or window_ms % slice_ms:
-            raise ValueError(f"a window of {window_ms} ms is no multiple of its slices of {slice_ms} ms")
-        self._window_ms = window_ms
-        self._slice_ms = slice_ms
-        self._slices: dict[int, dict[int, int]] = {}
-        self._newest: int | None = None
-        self._sums = [0] * SIZE
+    def __init__(self, minutes: int) -> None:
+        self._length = minutes
+        self._minutes: dict[int, Sparse] = {}
+        self._sums = np.zeros(SIZE, np.int64)
 
     @property
-    def span(self) -> tuple[int, int] | None:
-        """The window now: from the first to before the second event time, ms; None before the first outcome."""
-        if self._newest is None:
-            return None
-        end = (self._newest + 1) * self._slice_ms
-        return end - self._window_ms, end
+    def newest(self) -> int:
+        """Number of the newest minute since the epoch; there must be one."""
+        return next(reversed(self._minutes))
 
-    def add(self, event_time: int, outcome: Outcome) -> None:
-        """Takes in an outcome.
+    def take(self, minute: int, tally: NDArray[np.int64]) -> None:
+        """Takes in all outcomes of a minute, later than those before it.
 
         Args:
-            event_time: Time of the predicted trade, ms.
-            outcome: The prediction and what became of it.
+            minute: Its number since the epoch.
+            tally: What :func:`state.tally.tally_rows` gives, shape (SIZE,).
         """
-        number = event_time // self._slice_ms
-        if self._newest is None or number > self._newest:
-            self._move_to(number)
-        elif number <= self._newest - self._window_ms // self._slice_ms:
-            return
-        part = self._slices.setdefault(number, {})
-        for place, amount in entries(outcome):
-            part[place] = part.get(place, 0) + amount
-            self._sums[place] += amount
+        self._put(minute, Sparse.of(tally))
+        while (oldest := next(iter(self._minutes))) <= minute - self._length:
+            self._minutes.pop(oldest).take_from(self._sums)
+
+    def _put(self, minute: int, sums: Sparse) -> None:
+        self._minutes[minute] = sums
+        sums.add_to(self._sums)
 
     def measures(self) -> dict[str, Any]:
         """The measures of the window, as :func:`state.tally.measures` gives them."""
-        return measures(np.array(self._sums, np.int64))
+        return measures(self._sums)
 
-    def dump(self) -> bytes:
+    def dump(self) -> list[tuple[int, Packed]]:
         """All it remembers."""
-        parts = [_HEAD.pack(VERSION, self._window_ms, self._slice_ms, len(self._slices))]
-        for number, part in self._slices.items():
-            parts += (
-                _SLICE_HEAD.pack(number, len(part)),
-                np.array(list(part), "<u2").tobytes(),
-                np.array(list(part.values()), "<i8").tobytes(),
-            )
-        return b"".join(parts)
+        return [(minute, sums.pack()) for minute, sums in self._minutes.items()]
 
     @classmethod
-    def load(cls, data: bytes) -> Self:
-        """What :meth:`dump` gave.
-
-        Raises:
-            ScoreVersionError: If it was written in another form.
-        """
-        if data[:1] != bytes([VERSION]):
-            raise ScoreVersionError(
-                f"a self-score was written in form {data[:1].hex() or 'none'}, this tickcast reads form {VERSION:02x}: "
-                "start it from a savepoint of its own version"
-            )
-        _, window_ms, slice_ms, count = _HEAD.unpack_from(data)
-        score = cls(window_ms, slice_ms)
-        at = _HEAD.size
-        for _ in range(count):
-            number, size = _SLICE_HEAD.unpack_from(data, at)
-            at += _SLICE_HEAD.size
-            places = np.frombuffer(data, "<u2", size, at).tolist()
-            at += 2 * size
-            amounts = np.frombuffer(data, "<i8", size, at).tolist()
-            at += 8 * size
-            score._restore(number, dict(zip(places, amounts, strict=True)))
+    def load(cls, minutes: int, rows: list[tuple[int, Packed]]) -> Self:
+        """What :meth:`dump` gave, in a window of this length from the next minute on."""
+        score = cls(minutes)
+        for minute, packed in rows:
+            score._put(minute, Sparse.unpack(packed))
         return score
-
-    def _restore(self, number: int, part: dict[int, int]) -> None:
-        self._slices[number] = part
-        self._newest = number if self._newest is None else max(self._newest, number)
-        for place, amount in part.items():
-            self._sums[place] += amount
-
-    def _move_to(self, newest: int) -> None:
-        self._newest = newest
-        first = newest - self._window_ms // self._slice_ms + 1
-        for number in [number for number in self._slices if number < first]:
-            for place, amount in self._slices.pop(number).items():
-                self._sums[place] -= amount

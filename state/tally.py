@@ -7,14 +7,11 @@ additions gives the same. What is not a count is kept in units of 2^-32.
 from __future__ import annotations
 
 import math
-import struct
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
     from numpy.typing import NDArray
 
 OUTCOMES = ("up", "flat", "down")
@@ -32,7 +29,6 @@ DIRECTION_BINS = 2000
 _UNIT = 2.0**-32
 _HALF = 0.5
 _UP, _FLAT, _DOWN = range(3)
-_FLOATS = struct.Struct("<fff")
 
 _CONFUSION = 0  # 3 x 3: decided, realised
 _LOSS = 9
@@ -48,60 +44,15 @@ NAIVE_RULES = ("majority", "last_move_sign", "market_breadth_sign")
 SIZE = _RULES + 2 * len(NAIVE_RULES)
 
 
-class Outcome(NamedTuple):
-    """One prediction and what became of it.
-
-    Attributes:
-        p_up, p_flat, p_down: As predicted.
-        realised: "up", "flat" or "down".
-        naive: P(up) against down of each of :data:`NAIVE_RULES`; None: not known, does not count.
-    """
-
-    p_up: float
-    p_flat: float
-    p_down: float
-    realised: str
-    naive: tuple[float | None, ...] = ()
-
-
-def entries(outcome: Outcome) -> Iterator[tuple[int, int]]:
-    """What one outcome adds: places in the tally and amounts.
-
-    Probabilities are taken as float32, as which they were computed: their JSON form has fewer digits.
-    """
-    said = _FLOATS.unpack(_FLOATS.pack(outcome.p_up, outcome.p_flat, outcome.p_down))
-    up, down = said[_UP], said[_DOWN]
-    came = OUTCOMES.index(outcome.realised)
-    yield _CONFUSION + 3 * said.index(max(said)) + came, 1
-    yield _LOSS, _loss(said[came])
-    yield _EXCESS + min(int(up * CALIBRATION_BINS), CALIBRATION_BINS - 1), round((up - (came == _UP)) / _UNIT)
-    if came == _FLAT:
-        return
-    p_up = up / max(up + down, PROBABILITY_FLOOR)
-    yield (_RISES if came == _UP else _FALLS) + min(int(p_up * DIRECTION_BINS), DIRECTION_BINS - 1), 1
-    yield _DIRECTION_LOSS, _loss(p_up if came == _UP else 1.0 - p_up)
-    yield _DIRECTION_RIGHT, _twice_right(p_up, came)
-    for rule, forecast in enumerate(outcome.naive):
-        if forecast is not None:
-            yield _RULES + 2 * rule, 1
-            yield _RULES + 2 * rule + 1, _twice_right(forecast, came)
-
-
-def tally(outcomes: Iterable[Outcome]) -> NDArray[np.int64]:
-    """The tally of outcomes, shape (SIZE,)."""
-    sums = np.zeros(SIZE, np.int64)
-    for outcome in outcomes:
-        for place, amount in entries(outcome):
-            sums[place] += amount
-    return sums
-
-
-def tally_rows(probabilities: NDArray[np.float32], came: NDArray[np.int8]) -> NDArray[np.int64]:
-    """The tally of many outcomes at once, without naive rules.
+def tally_rows(
+    probabilities: NDArray[np.float32], came: NDArray[np.int8], naive: NDArray[np.float64] | None = None
+) -> NDArray[np.int64]:
+    """The tally of outcomes, shape (SIZE,).
 
     Args:
         probabilities: Shape (trades, 3), in the order of :data:`OUTCOMES`.
         came: Index of what came, shape (trades,).
+        naive: P(up) against down of each of :data:`NAIVE_RULES`, shape (trades, rules); None: they are not measured.
     """
     wide = probabilities.astype(np.float64)
     up, down = wide[:, _UP], wide[:, _DOWN]
@@ -114,10 +65,12 @@ def tally_rows(probabilities: NDArray[np.float32], came: NDArray[np.int8]) -> ND
     rose = came[moved] == _UP
     p_up = up[moved] / np.maximum(up[moved] + down[moved], PROBABILITY_FLOOR)
     places = np.minimum((p_up * DIRECTION_BINS).astype(np.intp), DIRECTION_BINS - 1)
-    sums[_RISES:_FALLS] = np.bincount(places[rose], minlength=DIRECTION_BINS)
-    sums[_FALLS:_RULES] = np.bincount(places[~rose], minlength=DIRECTION_BINS)
+    np.add.at(sums, np.where(rose, _RISES, _FALLS) + places, 1)
     sums[_DIRECTION_LOSS] = _losses(np.where(rose, p_up, 1.0 - p_up))
-    sums[_DIRECTION_RIGHT] = np.where(p_up == _HALF, 1, 2 * ((p_up > _HALF) == rose)).sum()
+    sums[_DIRECTION_RIGHT] = _twice_right(p_up, rose).sum()
+    if naive is not None:
+        sums[_RULES::2] = len(rose)
+        sums[_RULES + 1 :: 2] = _twice_right(naive[moved], rose[:, np.newaxis]).sum(axis=0)
     return sums
 
 
@@ -156,16 +109,13 @@ def measures(sums: NDArray[np.int64]) -> dict[str, Any]:
     }
 
 
-def _loss(of_what_came: float) -> int:
-    return round(-math.log(max(of_what_came, PROBABILITY_FLOOR)) / _UNIT)
-
-
 def _losses(of_what_came: NDArray[np.float64]) -> int:
     return int(np.rint(-np.log(np.maximum(of_what_came, PROBABILITY_FLOOR)) / _UNIT).astype(np.int64).sum())
 
 
-def _twice_right(p_up: float, came: int) -> int:
-    return 1 if p_up == _HALF else 2 * ((p_up > _HALF) == (came == _UP))
+def _twice_right(p_up: NDArray[np.float64], rose: NDArray[np.bool_]) -> NDArray[np.int64]:
+    right: NDArray[np.int64] = np.where(p_up == _HALF, 1, 2 * ((p_up > _HALF) == rose))
+    return right
 
 
 def _share(part: float, whole: int) -> float:

@@ -8,7 +8,7 @@ import numpy as np
 
 from training.labels import DOWN, FLAT, UP
 from training.metrics import measure_direction
-from udfs.manifest import CLASSES, NaiveRates
+from udfs.manifest import BREADTH, CLASSES, LAST_MOVE, NaiveRates, directions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -17,13 +17,6 @@ if TYPE_CHECKING:
 
     from training.examples import DayExamples
     from udfs.manifest import Manifest
-
-    Floats = npt.NDArray[np.float64]
-
-LAST_MOVE = "last_move"
-"""Feature with the direction of the last price change."""
-BREADTH = "breadth_60s"
-"""Feature with the market's breadth over 60 s."""
 
 _ORDER = ("auc", "accuracy")
 _SAME_FOR_ALL = (*_ORDER, "log_loss")
@@ -36,7 +29,7 @@ def naive_rates(days: Sequence[DayExamples], feature_names: Sequence[str]) -> Na
     column = feature_names.index(LAST_MOVE)
     counts = np.zeros((3, len(CLASSES)), np.int64)  # last move down, none or unknown, up
     for day in days:
-        moves = _direction(day.features[:, column])
+        moves = directions(day.features[:, column])
         counts += np.bincount(3 * moves + day.labels, minlength=counts.size).reshape(counts.shape)
     rises, falls = counts[:, UP], counts[:, DOWN]
     # A direction that never came before says nothing: one imagined trade each way.
@@ -69,35 +62,20 @@ def measure_naive(
     moved = labels != FLAT
     is_up = labels[moved] == UP
 
-    def column(feature: str) -> Floats:
+    def column(feature: str) -> npt.NDArray[np.float32]:
         number = manifest.feature_names.index(feature)
-        values: Floats = np.concatenate([day.features[:, number] for day in days])[moved].astype(np.float64)
+        values: npt.NDArray[np.float32] = np.concatenate([day.features[:, number] for day in days])[moved]
         return values
 
-    rates = manifest.naive_rates or _of_an_older_version(manifest)
-    after = np.array([rates.up_after_fall, rates.up_after_none, rates.up_after_rise])
-    majority = measure_direction(np.full(len(is_up), rates.up), is_up)
-    usual = int(np.argmax(rates.classes))
-    last_move = measure_direction(after[_direction(column(LAST_MOVE))], is_up)
-    breadth = measure_direction(_direction(column(BREADTH)) / 2.0, is_up)
+    said = manifest.rates.forecasts(column(LAST_MOVE), column(BREADTH))
+    majority, last_move, breadth = (measure_direction(rule, is_up) for rule in said.T)
+    usual = int(np.argmax(manifest.rates.classes))
     return {
         "majority": _only(_SAME_FOR_ALL, majority)
         | {"three_class_accuracy": float((labels == usual).mean()) if len(labels) else np.nan},
         "last_move_sign": _only(_MEASURES if manifest.naive_rates else _ORDER, last_move),
         "market_breadth_sign": _only(_ORDER, breadth),
     }
-
-
-def _of_an_older_version(manifest: Manifest) -> NaiveRates:
-    shares = manifest.drift_baseline.get("labels") or {"up": 0.25, "flat": 0.5, "down": 0.25}
-    classes = shares["up"], shares["flat"], shares["down"]
-    return NaiveRates(classes=classes, up_after_fall=0.0, up_after_none=0.5, up_after_rise=1.0)
-
-
-def _direction(last_moves: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
-    """0 after a fall, 1 where there was none or it is unknown, 2 after a rise."""
-    directions: npt.NDArray[np.intp] = np.sign(np.nan_to_num(last_moves)).astype(np.intp) + 1
-    return directions
 
 
 def _only(names: Iterable[str], measures: dict[str, Any]) -> dict[str, Any]:

@@ -16,6 +16,12 @@ CLASSES = ("up", "flat", "down")
 """What a price can do within its minute, in the order of the model's classes and of every probability row."""
 
 
+LAST_MOVE = "last_move"
+"""Feature with the direction of the last price change."""
+BREADTH = "breadth_60s"
+"""Feature with the market's breadth over 60 s."""
+
+
 class Document(BaseModel):
     """A JSON file of a version; unknown fields are refused."""
 
@@ -88,16 +94,31 @@ class NaiveRates(Document):
         up, _, down = self.classes
         return up / (up + down) if up + down else 0.5
 
-    def forecasts(self, last_move: float, breadth: float) -> tuple[float, float, float]:
-        """P(up) against down as the rules of :data:`state.tally.NAIVE_RULES` say it of one trade.
+    def forecasts(
+        self, last_moves: npt.NDArray[np.floating[Any]], breadths: npt.NDArray[np.floating[Any]]
+    ) -> npt.NDArray[np.float64]:
+        """P(up) against down as the rules of :data:`state.tally.NAIVE_RULES` say it.
 
         Args:
-            last_move: Direction of the symbol's last price change, this trade included; NaN: unknown.
-            breadth: The market's breadth over 60 s; NaN: unknown.
+            last_moves: Direction of the symbols' last price changes, these trades included, shape (trades,); NaN:
+                unknown.
+            breadths: The market's breadth over 60 s; NaN: unknown.
+
+        Returns:
+            Shape (trades, 3).
         """
-        after = self.up_after_rise if last_move > 0 else self.up_after_fall if last_move < 0 else self.up_after_none
-        by_breadth = 1.0 if breadth > 0 else 0.0 if breadth < 0 else 0.5
-        return self.up, after, by_breadth
+        after = np.array([self.up_after_fall, self.up_after_none, self.up_after_rise])
+        said = np.empty((len(last_moves), 3))
+        said[:, 0] = self.up
+        said[:, 1] = after[directions(last_moves)]
+        said[:, 2] = directions(breadths) / 2.0
+        return said
+
+
+def directions(moves: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.intp]:
+    """0 for a fall, 1 for none or an unknown one, 2 for a rise."""
+    found: npt.NDArray[np.intp] = np.sign(np.nan_to_num(moves)).astype(np.intp) + 1
+    return found
 
 
 class FileEntry(Document):
@@ -123,7 +144,7 @@ class Manifest(Document):
         metrics: Measures as :func:`training.evaluate.evaluate` gives them: `tuning_days`, by trees that had
             not seen them (those kept have), and `walk_forward` where it was measured.
         drift_baseline: How features and probabilities were distributed, to compare the live ones with.
-        naive_rates: What forecasts without a model know; None in versions from before it was kept.
+        naive_rates: What forecasts without a model know; None in versions from before it was kept, see :attr:`rates`.
         git_revision: Revision of the code that trained it, where known.
     """
 
@@ -140,3 +161,12 @@ class Manifest(Document):
     drift_baseline: dict[str, Any]
     naive_rates: NaiveRates | None = None
     git_revision: str | None = None
+
+    @property
+    def rates(self) -> NaiveRates:
+        """What forecasts without a model know; of a version that does not say it: the last move goes on as it was."""
+        if self.naive_rates is not None:
+            return self.naive_rates
+        shares = self.drift_baseline.get("labels") or {"up": 0.25, "flat": 0.5, "down": 0.25}
+        classes = shares["up"], shares["flat"], shares["down"]
+        return NaiveRates(classes=classes, up_after_fall=0.0, up_after_none=0.5, up_after_rise=1.0)

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from state.tally import DIRECTION_BINS, OUTCOMES, SIZE, Outcome, measures, tally, tally_rows
+from state.tally import DIRECTION_BINS, OUTCOMES, SIZE, measures, tally_rows
 from training.metrics import measure
 from udfs.manifest import CLASSES
 
@@ -18,17 +18,8 @@ def said_and_came(trades: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     return said, came
 
 
-def as_outcomes(said: np.ndarray, came: np.ndarray) -> list[Outcome]:
-    return [Outcome(*row, OUTCOMES[index]) for row, index in zip(said.tolist(), came, strict=True)]
-
-
 def test_the_outcomes_are_the_models_classes() -> None:
     assert OUTCOMES == CLASSES
-
-
-def test_one_by_one_and_all_at_once_give_the_same_tally() -> None:
-    said, came = said_and_came(3000)
-    np.testing.assert_array_equal(tally(as_outcomes(said, came)), tally_rows(said, came))
 
 
 def test_the_measures_are_those_of_evaluate() -> None:
@@ -55,12 +46,6 @@ def test_the_area_under_the_curve_is_off_by_less_than_half_of_the_pairs_that_sha
     assert measures(tally_rows(said, came))["non_flat"]["auc"] == 0.5
 
 
-def test_the_json_form_of_a_probability_counts_as_the_float32_it_was() -> None:
-    said, came = said_and_came(500)
-    short = [Outcome(*(float(str(p)) for p in row), OUTCOMES[index]) for row, index in zip(said, came, strict=True)]
-    np.testing.assert_array_equal(tally(short), tally_rows(said, came))
-
-
 def test_tallies_add_up() -> None:
     said, came = said_and_came(1000)
     parts = tally_rows(said[:300], came[:300]) + tally_rows(said[300:], came[300:])
@@ -68,24 +53,26 @@ def test_tallies_add_up() -> None:
 
 
 def test_a_certain_and_an_impossible_outcome_fit_into_the_bins() -> None:
-    sums = tally([Outcome(1.0, 0.0, 0.0, "up"), Outcome(1.0, 0.0, 0.0, "down")])
-    measured = measures(sums)
+    measured = measures(tally_rows(np.array([[1.0, 0.0, 0.0]] * 2, np.float32), np.array([0, 2], np.int8)))
     assert measured["non_flat"]["accuracy"] == 0.5
     assert 17 < measured["non_flat"]["log_loss"] < 18  # half of -ln 1e-15
     assert measured["ece_p_up"] == 0.5
 
 
-def test_naive_rules_count_only_where_they_are_known() -> None:
-    sums = tally(
-        [
-            Outcome(0.5, 0.2, 0.3, "up", (0.4, 0.7, None)),
-            Outcome(0.5, 0.2, 0.3, "down", (0.4, 0.7, None)),
-            Outcome(0.5, 0.2, 0.3, "up", (0.4, 0.5, None)),
-            Outcome(0.5, 0.2, 0.3, "flat", (0.4, 0.7, 1.0)),
-        ]
-    )
-    baselines = measures(sums)["baselines"]
-    assert baselines == {"majority": {"accuracy": pytest.approx(1 / 3)}, "last_move_sign": {"accuracy": 0.5}}
+def test_naive_rules_are_measured_on_the_trades_that_moved() -> None:
+    said = np.array([[0.5, 0.2, 0.3]] * 4, np.float32)
+    naive = np.array([[0.4, 0.7, 1.0], [0.4, 0.7, 0.0], [0.4, 0.5, 0.5], [0.4, 0.7, 1.0]])
+    baselines = measures(tally_rows(said, np.array([0, 2, 0, 1], np.int8), naive))["baselines"]
+    assert baselines == {
+        "majority": {"accuracy": pytest.approx(1 / 3)},
+        "last_move_sign": {"accuracy": 0.5},
+        "market_breadth_sign": {"accuracy": pytest.approx(2.5 / 3)},
+    }
+
+
+def test_without_naive_rules_none_is_measured() -> None:
+    said, came = said_and_came(100)
+    assert measures(tally_rows(said, came))["baselines"] == {}
 
 
 def test_of_no_outcome_nothing_is_known() -> None:

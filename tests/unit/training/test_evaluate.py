@@ -8,11 +8,12 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pytest
 
-from state.tally import OUTCOMES, Outcome, measures, tally
+from state.tally import measures, tally_rows
 from training.evaluate import describe
 from training.examples import DayExamples
-from training.naive import BREADTH, LAST_MOVE, measure_naive, naive_rates
+from training.naive import measure_naive, naive_rates
 from training.train import Features, train
+from udfs.manifest import BREADTH, LAST_MOVE
 
 if TYPE_CHECKING:
     from training.fit import FitSettings
@@ -134,16 +135,15 @@ def test_every_class_has_its_calibration_table(manifest: Manifest) -> None:
     assert tables["p_flat"] == [{"said": 0.0, "happened": 0.0, "trades": 2}]
 
 
-def test_live_the_naive_rules_say_what_evaluate_measures(manifest: Manifest) -> None:
+@pytest.mark.parametrize("are_kept", [True, False])
+def test_live_the_naive_rules_say_what_evaluate_measures(manifest: Manifest, are_kept: bool) -> None:
     random = np.random.default_rng(6)
     day = examples(random.choice([UP, FLAT, DOWN], 2000).tolist(), random.choice([-1.0, 0.0, 1.0, np.nan], 2000))
     day.features[:, 2] = random.choice([-0.2, 0.0, 0.3, np.nan], 2000)
-    rates = naive_rates([day], FEATURES.names)
-    live = tally(
-        Outcome(0.4, 0.3, 0.3, OUTCOMES[label], rates.forecasts(last_move, breadth))
-        for label, (_, last_move, breadth) in zip(day.labels, day.features.tolist(), strict=True)
-    )
-    offline = measure_naive(manifest.model_copy(update={"naive_rates": rates}), [day], day.labels)
+    told = manifest.model_copy(update={"naive_rates": naive_rates([day], FEATURES.names) if are_kept else None})
+    said = np.full((2000, 3), [0.4, 0.3, 0.3], np.float32)
+    live = tally_rows(said, day.labels, told.rates.forecasts(day.features[:, 1], day.features[:, 2]))
+    offline = measure_naive(told, [day], day.labels)
     for rule, measured in measures(live)["baselines"].items():
         assert measured["accuracy"] == pytest.approx(offline[rule]["accuracy"], rel=1e-12), rule
     assert set(measures(live)["baselines"]) == set(offline)

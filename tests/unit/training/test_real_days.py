@@ -10,11 +10,11 @@ import pytest
 
 from feeds.replay import Replay
 from jobs.settings import ModelSettings, Settings
-from state.drift import P_UP, DriftBaseline, DriftMonitor
+from state.drift import P_UP, SLICE_MINUTES, DriftBaseline, DriftMonitor
 from state.features import FEATURE_NAMES, SCHEMA_HASH
 from state.rules import load_rules
 from state.self_score import SelfScore
-from state.tally import OUTCOMES, Outcome
+from state.tally import tally_rows
 from training.dataset import build_examples
 from training.drift import drift_baseline
 from training.evaluate import score_day
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
 RULES = load_rules(Settings().market.rules_file)
 TIMING = Timing(out_of_orderness_ms=15_000, market_out_of_orderness_ms=2_000, market_lag_s=5)
-BATCH = 500
 
 pytestmark = pytest.mark.timeout(900)  # five days are replayed: half a minute on a machine that does nothing else
 
@@ -62,13 +61,15 @@ def baseline(shared_data: Path, scorer: Scorer, tmp_path_factory: pytest.TempPat
 
 
 def watched(baseline: DriftBaseline, day: DayExamples, features: np.ndarray, p_up: np.ndarray) -> list[DriftEvent]:
-    """The whole session, batch by batch, and what was raised."""
-    monitor = DriftMonitor(baseline)
+    """The whole session, slice by slice, and what was raised."""
+    rule = RULES.alerts.drift
+    monitor = DriftMonitor(baseline, rule.window_minutes // SLICE_MINUTES, rule.hold_minutes // SLICE_MINUTES)
     events: list[DriftEvent] = []
-    for start in range(0, len(day), BATCH):
-        rows = slice(start, start + BATCH)
-        events += monitor.add(int(day.event_times[start]), baseline.counts(features[rows], p_up[rows]))
-    assert monitor.psi is not None, "the day was too short to be judged"
+    numbers = day.event_times // (SLICE_MINUTES * 60_000)
+    for number in np.unique(numbers):
+        rows = numbers == number
+        events += monitor.take(int(number), baseline.counts(features[rows], p_up[rows]))
+    assert monitor.is_full, "the day was too short to be judged"
     return events
 
 
@@ -94,9 +95,10 @@ def test_a_feed_that_counts_shares_in_dozens_raises_drift_of_the_volumes(
 
 def test_of_a_real_day_the_live_measures_are_those_of_evaluate(calm_day: DayExamples, scorer: Scorer) -> None:
     said = score_day(scorer, calm_day)
-    score = SelfScore(window_ms=6 * 3_600_000)  # the whole session
-    for time, row, came in zip(calm_day.event_times.tolist(), said.tolist(), calm_day.labels, strict=True):
-        score.add(time, Outcome(*row, OUTCOMES[came]))
+    score = SelfScore(6 * 60)  # the whole session
+    minutes = calm_day.event_times // 60_000
+    for minute in np.unique(minutes):
+        score.take(int(minute), tally_rows(said[minutes == minute], calm_day.labels[minutes == minute]))
     ours, theirs = score.measures(), measure(said, calm_day.labels)
     assert ours["trades"] == theirs["trades"] > 30_000
     assert ours["non_flat"]["auc"] == pytest.approx(theirs["non_flat"]["auc"], abs=1e-5)

@@ -9,9 +9,9 @@ import pytest
 
 from training.evaluate import evaluate
 from training.examples import DayExamples
-from training.naive import BREADTH, LAST_MOVE
 from training.train import Features, measure_walk_forward, train
 from udfs.artifact import load_artifact, write_artifact
+from udfs.manifest import BREADTH, LAST_MOVE
 
 if TYPE_CHECKING:
     from pathlib import Path

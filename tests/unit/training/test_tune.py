@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from training.examples import DayExamples
-from training.naive import BREADTH, LAST_MOVE
 from training.train import Features
 from training.tune import TuneError, tune
+from udfs.manifest import BREADTH, LAST_MOVE
 
 if TYPE_CHECKING:
     from training.fit import FitSettings
