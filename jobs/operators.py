@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from pyflink.util.java_utils import get_field_value
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from pyflink.datastream import StreamExecutionEnvironment
 
@@ -23,6 +23,7 @@ _PLANNERS_NUMBER = re.compile(r"\[\d+\]$")
 _CONNECTIONS = {"PartitionTransformation", "SideOutputTransformation", "UnionTransformation"}
 
 _TO_SYMBOLS = "symbol memory and features (input 2)"
+_TO_SCORES = "live scores and drift"
 
 _NAMES = {
     "Calc, WindowAggregate": "valid trades",
@@ -42,6 +43,13 @@ _NAMES = {
     "Calc, SinkConversion, symbol memory and features (input 1)": "symbol of each message",
     "SinkConversion, symbol memory and features (input 1)": "messages",
     "PythonCalc": "XGBoost",
+    f"Calc, SinkConversion, scored_stream, Calc, SinkConversion, {_TO_SCORES}": "columns of the answers",
+    f"SinkConversion, scored_stream, Calc, SinkConversion, {_TO_SCORES}": "answers",
+    f"scored_stream, Calc, SinkConversion, {_TO_SCORES}": "answers for the scores",
+    f"Calc, SinkConversion, {_TO_SCORES}": "what outcomes add",
+    f"SinkConversion, {_TO_SCORES}": "sums of outcomes",
+    "scored_stream, Calc, Correlate, Calc, predictions_topic": "answers for the topics",
+    "Calc, Correlate, Calc, predictions_topic": "predictions and outcomes",
     "Correlate, Calc, predictions_topic": "each prediction",
     "Calc, predictions_topic": "prediction messages",
     "Correlate, Calc, outcomes_topic": "each outcome",
@@ -98,14 +106,18 @@ def _graph(env: StreamExecutionEnvironment) -> tuple[dict[int, Any], dict[int, _
 
 def _producers(operator: Any) -> Iterator[tuple[Any, int]]:
     """The operators before one, across what only connects them, and as which of its inputs."""
-    inputs = [operator]
-    while len(inputs := list(inputs[0].getInputs())) == 1 and _connects(inputs[0]):
-        pass
-    for port, found in enumerate(inputs, start=1):
-        producer = found
-        while _connects(producer):
-            [producer] = producer.getInputs()
-        yield producer, port if len(inputs) > 1 else 0
+    producers = list(_across(operator.getInputs()))
+    for port, producer in enumerate(producers, start=1):
+        yield producer, port if len(producers) > 1 else 0
+
+
+def _across(inputs: Iterable[Any]) -> Iterator[Any]:
+    """The operators that inputs come from, in order."""
+    for found in inputs:
+        if _connects(found):
+            yield from _across(found.getInputs())
+        else:
+            yield found
 
 
 def _connects(transformation: Any) -> bool:

@@ -30,16 +30,20 @@ from state.symbol_process import (
     ALERTS,
     BARS,
     BROADCAST_SNAPSHOT,
+    BYTES,
     DEAD_LETTERS,
+    KEYED_JSON,
     LATE,
     MESSAGE,
     REQUESTS,
     SNAPSHOTS,
     SymbolProcess,
 )
+from state.watch_process import DRIFT_ALERTS, WatchProcess
 from udfs.artifact import active_version, load_artifact
 from udfs.model_check import ModelCheck
-from udfs.score_ticks import score_ticks
+from udfs.observer import DriftBaselines
+from udfs.score_ticks import SCORED, score_ticks
 
 if TYPE_CHECKING:
     from pyflink.datastream import StreamExecutionEnvironment
@@ -48,6 +52,8 @@ if TYPE_CHECKING:
 
 _MARKET_LEAD_S = 20
 _MESSAGE_COLUMNS = {"message_key": "STRING", "message": "STRING"}
+_NO_TIME = "CAST(TO_TIMESTAMP_LTZ(0, 3) AS TIMESTAMP(3))"
+"""Row time of a view whose watermarks alone are wanted: without a row time the planner lets none through."""
 
 
 def build_pipeline(env: StreamExecutionEnvironment, settings: Settings) -> None:
@@ -67,6 +73,7 @@ def build_pipeline(env: StreamExecutionEnvironment, settings: Settings) -> None:
     sum_up_market(tables, settings, rules, version)
     remember_symbols(tables, settings, rules, version)
     score(tables, settings, version)
+    watch_quality(tables, settings, rules)
     write(tables, settings)
     name_operators(env)
 
@@ -168,7 +175,7 @@ def remember_symbols(tables: StreamTableEnvironment, settings: Settings, rules: 
         .name("symbol memory and features")
         .uid("symbol-memory")
     )
-    create_view(tables, "requests", symbols, {"block": "BYTES"})
+    create_view(tables, "requests", symbols, {"block": "BYTES"}, row_time=_NO_TIME)
     for name, tag in (("late", LATE), ("dead_letters", DEAD_LETTERS), ("bars", BARS), ("symbol_alerts", ALERTS)):
         create_view(tables, name, side_output(symbols, tag), _MESSAGE_COLUMNS)
 
@@ -176,14 +183,39 @@ def remember_symbols(tables: StreamTableEnvironment, settings: Settings, rules: 
 def score(tables: StreamTableEnvironment, settings: Settings, version: str) -> None:
     """The vectorized XGBoost function answers the requests, batch by batch: predictions, and what became of them."""
     tables.create_temporary_function("score_ticks", score_ticks(settings.model.directory, version))
-    tables.create_temporary_view("scored", tables.sql_query("SELECT score_ticks(block) AS answers FROM requests"))
+    # As a stream of its own: the planner would call the function once for the topics and once more for the scores.
+    answers = tables.sql_query("""
+        SELECT batch.answers.predictions, batch.answers.outcomes, batch.answers.observed
+        FROM (SELECT score_ticks(block) AS answers FROM requests) AS batch""")
+    columns = {"predictions": "ARRAY<STRING>", "outcomes": "ARRAY<STRING>", "observed": "BYTES"}
+    create_view(tables, "scored", tables.to_append_stream(answers, SCORED), columns, row_time=_NO_TIME)
     for name in ("predictions", "outcomes"):
         tables.create_temporary_view(
             name,
             tables.sql_query(f"""
                 SELECT SPLIT_INDEX(keyed, '\t', 0), SUBSTRING(keyed FROM POSITION('\t' IN keyed) + 1)
-                FROM scored CROSS JOIN UNNEST(scored.answers.{name}) AS answer (keyed)"""),  # noqa: S608
+                FROM scored CROSS JOIN UNNEST(scored.{name}) AS answer (keyed)"""),  # noqa: S608
         )
+
+
+def watch_quality(tables: StreamTableEnvironment, settings: Settings, rules: MarketRules) -> None:
+    """What the outcomes say of each model version: live scores, minute by minute, and alerts about drift."""
+    observed = tables.sql_query("SELECT 0 AS quality, observed, row_time FROM scored WHERE observed IS NOT NULL")
+    process = WatchProcess(
+        DriftBaselines(settings.model.directory),
+        settings.model.score_minutes,
+        rules.alerts.drift,
+        settings.event_time.in_ms(),
+    )
+    quality = (
+        keyed_stream(tables, observed, Types.INT(), BYTES)
+        .process(process, KEYED_JSON)
+        .name("live scores and drift")
+        .uid("live-scores")
+        .set_parallelism(1)
+    )
+    create_view(tables, "scores", quality, _MESSAGE_COLUMNS)
+    create_view(tables, "drift_alerts", side_output(quality, DRIFT_ALERTS), _MESSAGE_COLUMNS)
 
 
 def write(tables: StreamTableEnvironment, settings: Settings) -> None:
@@ -196,9 +228,12 @@ def write(tables: StreamTableEnvironment, settings: Settings) -> None:
     queries = {
         Topic.PREDICTIONS: "SELECT * FROM predictions",
         Topic.OUTCOMES: "SELECT * FROM outcomes",
+        Topic.SCORES: "SELECT * FROM scores",
         Topic.MARKET: "SELECT CAST(snapshot_second AS STRING), message FROM market",
         Topic.BARS: "SELECT * FROM bars",
-        Topic.ALERTS: "SELECT * FROM symbol_alerts UNION ALL SELECT * FROM market_alerts",
+        Topic.ALERTS: (
+            "SELECT * FROM symbol_alerts UNION ALL SELECT * FROM market_alerts UNION ALL SELECT * FROM drift_alerts"
+        ),
         Topic.LATE: "SELECT * FROM late",
         Topic.DEAD_LETTERS: "SELECT * FROM dead_letters",
     }

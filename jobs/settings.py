@@ -136,6 +136,7 @@ class ModelSettings(_Section):
     version: str = Field(
         "", description="Version that scores in a job without state; empty: the one named in `<directory>/ACTIVE`."
     )
+    score_minutes: int = Field(60, ge=1, description="Minutes of event time over which live scores are taken.")
 
 
 class FlinkSettings(_Section):

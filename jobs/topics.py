@@ -19,6 +19,7 @@ class Topic(StrEnum):
     BARS = "bars"
     ALERTS = "alerts"
     OUTCOMES = "outcomes"
+    SCORES = "scores"
     LATE = "late"
     DEAD_LETTERS = "dead-letters"
     MODELS = "models"
@@ -65,7 +66,7 @@ def topic_specs(kafka: KafkaSettings, event_time: EventTimeSettings) -> list[Top
         specs.append(
             TopicSpec(
                 name=topic_name(topic, kafka),
-                partitions=1 if topic in (Topic.MARKET, Topic.MODELS) else kafka.partitions,
+                partitions=1 if topic in (Topic.MARKET, Topic.SCORES, Topic.MODELS) else kafka.partitions,
                 replication_factor=kafka.replication_factor,
                 config=config,
             )

@@ -16,15 +16,20 @@ if TYPE_CHECKING:
     from state.bars import Bar
     from state.market_alerts import MarketAlert
     from state.market_state import MarketSnapshot
+    from state.quality_watch import Drift, Score
     from state.requests import Subject
     from state.symbol_alerts import Alert
     from state.tick import Tick
 
 MARKET_PARTITION = -1
 """Stands where a market-wide alert would name its tick's partition; its offset is then the epoch second in which it
-was found: a halt that the index announced and the same halt found by its length are two alerts of two seconds."""
+was found: a halt that the index announced and the same halt found by its length are two alerts of two seconds. Of a
+drift it is the moment in ms plus the alert's number among those of the moment."""
 
 MARKET_SYMBOL = "*MARKET*"
+
+DRIFT_RULES = ("drift", "drift_cleared")
+"""Rules of the alerts about drift: it began, it ceased."""
 
 
 def _source(partition: int, offset: int) -> dict[str, int]:
@@ -162,6 +167,39 @@ def model_refused_record(command: str, reason: str, now: int) -> dict[str, objec
         "message": f"the model stays as it is: {reason}",
         "detail": {"command": command[:1000]},
         "source": _source(MARKET_PARTITION, now),
+    }
+
+
+def drift_record(drift: Drift) -> dict[str, object]:
+    """An alert about what a model version sees or says: it began or ceased to be distributed as in training."""
+    event = drift.event
+    told = "drifts from" if event.raised else "is again as in"
+    return {
+        "rule": DRIFT_RULES[0] if event.raised else DRIFT_RULES[1],
+        "symbol": MARKET_SYMBOL,
+        "threshold": event.threshold,
+        "value": event.psi,
+        "event_time": drift.event_time,
+        "message": f"{event.feature} {told} the training of {drift.version}: stability index {event.psi:.3f}",
+        "detail": {"model_version": drift.version, "feature": event.feature},
+        "source": _source(MARKET_PARTITION, drift.event_time + drift.number),
+    }
+
+
+def score_record(score: Score, produced_at: int) -> dict[str, object]:
+    """A model version's measures over a window, under the names of `tickcast evaluate`.
+
+    Args:
+        score: The measures.
+        produced_at: The machine's clock, ms.
+    """
+    return {
+        "model_version": score.version,
+        "role": score.role,
+        "window_start": score.window_start,
+        "window_end": score.window_end,
+        **score.measures,
+        "produced_at": produced_at,
     }
 
 

@@ -14,6 +14,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from state.drift import SLICE_MINUTES
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
@@ -132,6 +134,13 @@ class VolumeSpikeRule(_Rule):
     cooldown_s: float
 
 
+class DriftRule(_Rule):
+    """Minutes with trades that are compared with the training, and how long a shift must last; in steps of 5."""
+
+    window_minutes: int = Field(gt=0, multiple_of=SLICE_MINUTES)
+    hold_minutes: int = Field(gt=0, multiple_of=SLICE_MINUTES)
+
+
 class AlertRules(_Rule):
     """Thresholds of all alerts that are not the exchange's own rules."""
 
@@ -139,6 +148,7 @@ class AlertRules(_Rule):
     breakout: BreakoutRule
     volatility_spike: VolatilitySpikeRule
     volume_spike: VolumeSpikeRule
+    drift: DriftRule
 
 
 @dataclass(frozen=True, slots=True)

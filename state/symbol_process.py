@@ -19,6 +19,7 @@ from state.journal import Memory
 from state.keyed_states import hasten
 from state.market_board import KEEP_S, MarketBoard
 from state.market_state import group_of
+from state.outcomes import SETTLE_EVERY_MS
 from state.requests import Request, Subject, outcomes_blocks, predictions_block
 from state.rules import TradingCalendar
 from state.stillness import LOOK_EVERY_MS, Stillness
@@ -52,9 +53,6 @@ ALERTS = OutputTag("symbol alerts", KEYED_JSON)
 
 SNAPSHOTS = MapStateDescriptor("market snapshots", Types.INT(), BYTES)
 """The broadcast state: the newest snapshots, in a ring by their second."""
-
-SETTLE_EVERY_MS = 10_000
-"""Bars and outcomes are settled at whole multiples of it: one timer for all that a symbol has due in between."""
 
 _BEHIND_MS = 60_000
 _BEHIND_PATIENCE = 20

@@ -57,6 +57,7 @@ def test_the_names_follow_the_way_of_a_tick(operators: list[Operator]) -> None:
         "Source: ticks",
         "symbol memory and features",
         "XGBoost",
+        "live scores and drift",
         "predictions_topic: Writer",
         "outcomes_topic: Writer",
     ]

@@ -13,10 +13,13 @@ from jobs.settings import PROJECT_ROOT, KafkaSettings
 from jobs.topics import Topic, topic_name
 from state import records
 from state.bars import Bar
+from state.drift import DriftEvent
 from state.market_alerts import MarketAlert
 from state.market_state import MarketSnapshot
+from state.quality_watch import Drift, Score
 from state.requests import Subject
 from state.symbol_alerts import Alert
+from state.tally import SIZE, measures
 from state.tick import Tick, encode_tick
 
 if TYPE_CHECKING:
@@ -60,6 +63,7 @@ WRITTEN: dict[Topic, Iterable[str]] = {
     Topic.BARS: records.bar_record("NABIL", Bar("1m", 0, 60_000, 1.0, 2.0, 1.0, 2.0, 3, 1.5, 2, 1.5, 0, 7)),
     Topic.ALERTS: records.alert_record("NABIL", Alert("breakout", 0, 1.0, 2.0, "a sentence", 0, 7)),
     Topic.OUTCOMES: records.outcome_record(SUBJECT, CHANCES, (60_000, "up", 501.0), "v", "active"),
+    Topic.SCORES: records.score_record(Score("v", "active", 0, 60_000, measures(np.zeros(SIZE, np.int64))), 0),
     Topic.LATE: records.late_record(TICK, 0, 0, 7),
     Topic.DEAD_LETTERS: records.dead_letter_record(b"", 0, "a sentence", "nepse-ticks", 0, 7, 0),
 }
@@ -74,6 +78,14 @@ def test_an_alert_about_the_market_has_the_fields_of_every_alert() -> None:
     alert: dict[str, Any] = records.market_alert_record(MarketAlert("trading_halt", 0, 60.0, 60.0, "", 0, None))
     assert sorted(documented_fields(Topic.ALERTS)) == sorted(alert)
     assert f"`{alert['symbol']}`" in topic_section(Topic.ALERTS)
+
+
+@pytest.mark.parametrize("has_begun", [True, False])
+def test_an_alert_about_drift_has_the_fields_of_every_alert(has_begun: bool) -> None:
+    alert: dict[str, Any] = records.drift_record(Drift("v1", 300_000, 2, DriftEvent("age", 0.3, 0.25, has_begun)))
+    assert sorted(documented_fields(Topic.ALERTS)) == sorted(alert)
+    assert f"| `{alert['rule']}` |" in topic_section(Topic.ALERTS)
+    assert alert["source"] == {"partition": -1, "offset": 300_002}
 
 
 @pytest.mark.parametrize("topic", Topic)
