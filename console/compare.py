@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from console.golden import Position
 from console.golden_market import certain_silences, halt_alerts, index_alerts, market_seconds, told_silences
 from console.verdict import TopicVerdict
-from state.records import dead_letter_record, late_record
+from state.records import DRIFT_RULES, dead_letter_record, late_record
 from state.tick import MAX_RAW_BYTES, BadTickError
 
 if TYPE_CHECKING:
@@ -115,8 +115,8 @@ def compare_alerts(
         seconds: Every second (epoch s) in which the log has any message but the index.
         rules: The market's rules.
     """
-    # Whether a command to the models could be obeyed, the files of its moment decided.
-    found = [one for one in found if one["rule"] != "model_refused"]
+    # Whether a command to the models could be obeyed, the files of its moment decided; drift has a page of its own.
+    found = [one for one in found if one["rule"] not in ("model_refused", *DRIFT_RULES)]
     alerts = {(one["rule"], source(one)): one for one in found}
     told = told_silences(found)
     market = index_alerts(snapshots.values(), rules)

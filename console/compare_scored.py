@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from console.compare import Json, source
-from console.golden import Position, golden_scores
+from console.golden import Position, golden_features
 from console.verdict import TopicVerdict
 from state.features import SCHEMA_HASH
 from state.market_board import MarketBoard
 from state.tally import PROBABILITY_FLOOR
 from udfs.artifact import load_artifact
 from udfs.manifest import CLASSES
+from udfs.observer import Observer
 from udfs.scorer import Scorer
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from console.golden import GoldenAnswer
+    from state.quality_watch import Part
+    from udfs.artifact import Artifact
 
 Scored = tuple[Position, str]
 """A prediction or an outcome: its tick's position, and the role of the model that scored."""
@@ -51,6 +54,7 @@ class Predictions:
     Attributes:
         by_key: The first prediction of each tick and role.
         scores: The golden probabilities, (3,) float32, where the snapshot is there to compute them.
+        observed: What their outcomes add to the live scores and the drift.
     """
 
     def __init__(
@@ -64,6 +68,7 @@ class Predictions:
         for one in found:
             self.by_key.setdefault(scored(one), one)
         self.scores: dict[Scored, NDArray[np.float32]] = {}
+        self.observed: list[Part] = []
 
     def compare(self, models: Path) -> TopicVerdict:
         """Scores every tick again, with the model version that its prediction names.
@@ -80,18 +85,26 @@ class Predictions:
         for moment, one in self._snapshots.items():
             board.post(moment // 1000, _block(one).tobytes(), ())
         for version in {one["model_version"] for one in known.values()}:
-            scorer = Scorer(load_artifact(models, version, SCHEMA_HASH))
-            self._score({key: one for key, one in known.items() if one["model_version"] == version}, scorer, board)
+            artifact = load_artifact(models, version, SCHEMA_HASH)
+            self._score({key: one for key, one in known.items() if one["model_version"] == version}, artifact, board)
         verdict.mismatched = sum(not self._is_golden(key, one) for key, one in known.items())
         return verdict
 
-    def _score(self, predictions: dict[Scored, Json], scorer: Scorer, board: MarketBoard) -> None:
+    def _score(self, predictions: dict[Scored, Json], artifact: Artifact, board: MarketBoard) -> None:
         row_of = {position: row for row, position in enumerate(self._answer.ticks)}
         moments = {key: self._market_time(key, one) for key, one in predictions.items()}
         told = [key for key, moment in moments.items() if moment is None or moment in self._snapshots]
         own = [self._answer.own[row_of[position]] for position, _ in told]
-        scores = golden_scores(own, [moments[key] for key in told], board, scorer)
+        features = golden_features(own, [moments[key] for key in told], board)
+        scores = Scorer(artifact).score(features)
         self.scores.update(zip(told, scores, strict=True))
+        observer = Observer(artifact.manifest)
+        for role in ROLES:
+            rows = [row for row, key in enumerate(told) if key[1] == role]
+            positions = [told[row][0] for row in rows]
+            times = [self._answer.ticks[position].event_time for position in positions]
+            realised = [self._answer.outcomes[position][0] for position in positions]
+            self.observed += observer.observe(role, features[rows], scores[rows], times, realised)
 
     def _market_time(self, key: Scored, one: Json) -> int | None:
         """The snapshot that must have been used, unless the tick had to go without one."""

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from state.market_board import MarketBoard
     from state.rules import MarketRules
     from state.tick import Tick
-    from udfs.scorer import Scorer
 
 END_OF_TIME = 2**62
 
@@ -192,19 +191,18 @@ def _rank(entry: _Entry, calendar: TradingCalendar) -> tuple[int, int]:
     return calendar.day_of(entry.tick.event_time).start, entry.sequence or 0
 
 
-def golden_scores(
-    own: Sequence[tuple[bytes, int]], market_times: Sequence[int | None], board: MarketBoard, scorer: Scorer
+def golden_features(
+    own: Sequence[tuple[bytes, int]], market_times: Sequence[int | None], board: MarketBoard
 ) -> NDArray[np.float32]:
-    """Probabilities of ticks, each with the market snapshot that its prediction names.
+    """What the model sees of ticks, each with the market snapshot that its prediction names.
 
     Args:
         own: Own features and group, as in :class:`GoldenAnswer`.
         market_times: Per tick: the snapshot's time, ms; None where the prediction names none.
         board: All snapshots.
-        scorer: The model version that scored.
 
     Returns:
-        Shape (n, 3), float32.
+        Shape (n, FEATURE_COUNT), float32.
 
     Raises:
         KeyError: If a prediction names a snapshot that the market's topic does not have.
@@ -212,4 +210,4 @@ def golden_scores(
     parts: list[bytes] = []
     for (features, group), moment in zip(own, market_times, strict=True):
         parts += (features, NO_MARKET if moment is None else board.columns(moment // 1000, group))
-    return scorer.score(complete(b"".join(parts), len(own)))
+    return complete(b"".join(parts), len(own))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, astuple, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
@@ -28,6 +28,10 @@ class TopicVerdict:
     duplicated: int = 0
     mismatched: int = 0
     pending: int = 0
+
+    def __add__(self, other: TopicVerdict) -> TopicVerdict:
+        """The verdict on two parts of a topic."""
+        return TopicVerdict(*(mine + theirs for mine, theirs in zip(astuple(self), astuple(other), strict=True)))
 
 
 @dataclass

@@ -10,6 +10,8 @@ taken as recorded, because arrival decided it and nothing in the log can tell:
   snapshots, and every silence of the log must have its halt;
 - the order of a symbol's ticks that stand in several partitions, because they were sent without a key: the
   predictions' `sequence` tells it. Where a key keeps a symbol in one partition, the log does;
+- that a trade was predicted after its minute's score was told, because the stream had stopped, or after a restart:
+  `produced_at` tells it. The scores of windows with that minute, and drift from then on, are not compared;
 - the wording of a dead letter's reason, and the clock times `produced_at` and `received_at`.
 
 It speaks of a job at rest. What event time has not reached is pending, not lost; a tick that the job has not read
@@ -37,6 +39,7 @@ from console.compare import (
     settled_up_to,
     source,
 )
+from console.compare_quality import compare_drifts, compare_scores, golden_quality, straggling_minutes
 from console.compare_scored import ACTIVE, Predictions, compare_outcomes
 from console.errors import CommandError
 from console.golden import Message, Position, golden_answer
@@ -45,9 +48,11 @@ from console.verdict import Verdict, show
 from jobs.settings import Settings
 from jobs.topics import Topic, topic_name
 from state.intake import Intake
+from state.quality_watch import QualityWatch
 from state.rules import load_rules
 from state.tick import BadTickError, TickParser
 from udfs.artifact import ArtifactError
+from udfs.observer import DriftBaselines
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -109,6 +114,16 @@ def _compare_all(
     watermark = _passed(messages.values(), times.out_of_orderness)
     horizon = settled_up_to(found[Topic.BARS], found[Topic.OUTCOMES], answer, watermark)
     seconds = _seconds(messages, answer, rules)
+    scored = predictions.compare(settings.model.directory)
+    baselines = DriftBaselines(settings.model.directory)
+    quality = golden_quality(
+        predictions.observed,
+        QualityWatch(baselines, settings.model.score_minutes, rules.alerts.drift),
+        [*found[Topic.SCORES], *found[Topic.ALERTS]],
+        # The scores' watermark is also held back by that of the snapshots.
+        min(watermark, max(snapshots, default=0) - times.out_of_orderness - 1000),
+        straggling_minutes(found[Topic.PREDICTIONS], found[Topic.SCORES]),
+    )
 
     verdict = Verdict(ticks_in=len(messages), late=len(late), duplicates=len(answer.duplicates), dead_letters=len(dead))
     active = [one for (_, role), one in predictions.by_key.items() if role == ACTIVE]
@@ -118,10 +133,12 @@ def _compare_all(
     verdict.topics = {
         Topic.LATE.value: compare_set_aside(found[Topic.LATE], messages, partial(golden_late, intake=intake)),
         Topic.DEAD_LETTERS.value: compare_set_aside(found[Topic.DEAD_LETTERS], messages, dead_letter),
-        Topic.PREDICTIONS.value: predictions.compare(settings.model.directory),
+        Topic.PREDICTIONS.value: scored,
         Topic.OUTCOMES.value: compare_outcomes(found[Topic.OUTCOMES], predictions, answer, horizon),
         Topic.BARS.value: compare_bars(found[Topic.BARS], answer, horizon),
-        Topic.ALERTS.value: compare_alerts(found[Topic.ALERTS], answer, snapshots, seconds, rules),
+        Topic.SCORES.value: compare_scores(found[Topic.SCORES], quality, settings.model.score_minutes),
+        Topic.ALERTS.value: compare_alerts(found[Topic.ALERTS], answer, snapshots, seconds, rules)
+        + compare_drifts(found[Topic.ALERTS], quality),
         Topic.MARKET.value: compare_market(
             found[Topic.MARKET],
             {one["market_time"] // 1000 for one in found[Topic.PREDICTIONS] if one["market_time"] is not None},

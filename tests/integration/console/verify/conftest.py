@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from kafka import KafkaProducer, TopicPartition
 
+from console.golden import END_OF_TIME
 from console.kafka_io import connection_config, open_admin
 from console.stack.topics import create_topics
 from jobs.topics import Topic, topic_name
@@ -21,11 +22,13 @@ from state.features import SCHEMA_HASH, complete
 from state.intake import Intake
 from state.market_fold import MarketFold
 from state.market_state import columns_of, group_of
+from state.quality_watch import QualityWatch, pack_parts
 from state.rules import TradingCalendar, load_rules
 from state.symbol_state import SymbolState
 from state.tick import BadTickError, Tick, encode_tick
-from udfs.artifact import active_version, load_artifact
+from udfs.artifact import active_version, load_artifact, load_manifest
 from udfs.manifest import CLASSES
+from udfs.observer import DriftBaselines, Observer
 from udfs.scorer import Scorer
 
 if TYPE_CHECKING:
@@ -152,7 +155,8 @@ class EngineFreeJob:
         self._realised += realised
 
     def settle(self) -> None:
-        """The stream has stopped for good."""
+        """Event time goes on until nothing waits any more."""
+        self._newest = dict.fromkeys(self._newest, END_OF_TIME)
         for symbol, state in self._states.items():
             self._advance(symbol, state, state.last_due or 0)
 
@@ -179,7 +183,23 @@ class EngineFreeJob:
                 }
             )  # fmt: skip
         self._judge()
+        self._watch(complete(b"".join(rows), len(rows)), scores)
         return self.results
+
+    def _watch(self, features: np.ndarray[Any, Any], scores: np.ndarray[Any, Any]) -> None:
+        """The live scores: outcome by outcome, each a batch of its own."""
+        directory = self._settings.model.directory
+        observer = Observer(load_manifest(directory, self._version))
+        watch = QualityWatch(DriftBaselines(directory), self._settings.model.score_minutes, self._rules.alerts.drift)
+        row_of = {tuple(place["source"].values()): row for row, (_, _, place) in enumerate(self._taken)}
+        for one in self._realised:
+            at = row_of[one.partition, one.offset]
+            part = slice(at, at + 1)
+            watch.add(
+                pack_parts(observer.observe("active", features[part], scores[part], [one.event_time], [one.direction]))
+            )
+        findings = watch.advance(self._watermark)
+        self.results[Topic.SCORES] += [records.score_record(score, 0) for score in findings.scores]
 
     def _snapshots(self) -> dict[int, np.ndarray[Any, np.dtype[np.float32]]]:
         fold = MarketFold(self._rules, self._calendar, 25)
@@ -248,7 +268,7 @@ class Deployment:
     def replace(self, topic: Topic, messages: list[Json]) -> None:
         """Takes everything out of a topic and writes these messages instead."""
         name = topic_name(topic, self.settings.kafka)
-        partitions = 1 if topic is Topic.MARKET else PARTITIONS
+        partitions = 1 if topic in (Topic.MARKET, Topic.SCORES) else PARTITIONS
         with closing(open_admin(self.settings.kafka)) as admin:
             admin.delete_records({TopicPartition(name, partition): -1 for partition in range(partitions)})
         self.write(topic, messages)
