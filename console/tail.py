@@ -45,6 +45,14 @@ def _raw(value: str) -> str:
     return ascii(b64decode(value)[:_RAW_SHOWN].decode("utf-8", "replace"))
 
 
+def _measures(**names: str) -> Callable[[dict[str, float | None]], str]:
+    def show(measures: dict[str, float | None]) -> str:
+        values = ((name, measures[field]) for field, name in names.items())
+        return ", ".join(f"{name} {'-' if value is None else format(value, '.3f')}" for name, value in values)
+
+    return show
+
+
 class _Column(NamedTuple):
     field: str
     width: int
@@ -100,6 +108,15 @@ _COLUMNS: dict[Topic, tuple[_Column, ...]] = {
         _Column("return_bps", 9, _number(1)),
         _Column("log_loss", 7, _number(3)),
         _Column("brier", 6, _number(3)),
+        _Column("role", -6),
+        _Column("model_version", -24),
+    ),
+    Topic.SCORES: (
+        _Column("window_end", -_TIME_WIDTH, _moment),
+        _Column("trades", 7, _number(0)),
+        _Column("non_flat", -27, _measures(auc="AUC", accuracy="accuracy")),
+        _Column("three_class", -14, _measures(log_loss="log loss")),
+        _Column("ece_p_up", -9, lambda error: f"ECE {error:.3f}"),
         _Column("role", -6),
         _Column("model_version", -24),
     ),
@@ -203,7 +220,7 @@ def tail(
     symbol: Annotated[str | None, typer.Option("--symbol", help="Show only this symbol.")] = None,
 ) -> None:
     """Show the committed messages of a topic, as they come; Ctrl-C ends it."""
-    if symbol is not None and topic in (Topic.DEAD_LETTERS, Topic.MARKET, Topic.MODELS):
+    if symbol is not None and topic in (Topic.DEAD_LETTERS, Topic.MARKET, Topic.MODELS, Topic.SCORES):
         raise CommandError(f"messages of {topic.value} have no symbol; leave out --symbol")
     chosen = messages(Settings().kafka, topic, from_beginning=from_beginning, until_end=until_end, symbol=symbol)
     terminal = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)

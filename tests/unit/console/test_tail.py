@@ -35,6 +35,21 @@ def test_a_prediction_is_one_line_in_the_order_people_read() -> None:
     ]
 
 
+def test_a_score_shows_its_measures_and_a_dash_for_one_that_nothing_defines() -> None:
+    score = {
+        "model_version": "v1",
+        "role": "shadow",
+        "window_end": 1_719_900_000_000,
+        "trades": 1234,
+        "non_flat": {"auc": None, "accuracy": 0.6421},
+        "three_class": {"log_loss": 0.9384},
+        "ece_p_up": 0.0123,
+    }
+    assert message_line(Topic.SCORES, score) == (
+        "2024-07-02 06:00:00.000Z    1,234  AUC -, accuracy 0.642        log loss 0.938  ECE 0.012  shadow  v1"
+    )
+
+
 def test_lines_of_different_symbols_and_prices_are_aligned() -> None:
     long = message_line(Topic.PREDICTIONS, {**PREDICTION, "symbol": "NABILP", "price": 9.1})
     assert long.index(" flat ") == message_line(Topic.PREDICTIONS, PREDICTION).index(" flat ")
