@@ -35,6 +35,7 @@ from state.rules import TradingCalendar, load_rules
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from console.verdict import Verdict
     from feeds.source import RawMessage, TickSource
     from state.tick import Tick
 
@@ -73,7 +74,7 @@ def demo(
     with Watch(settings) as watch:
         result = _run_day(settings, messages, watch, console)
     console.print("recomputing the whole day offline …")
-    verdict = verify_topics(settings)
+    verdict = _settled_verdict(settings)
     result |= {"bad_rows": len(day.bad_rows), "verify": verdict.as_json(), "score": live_score(settings)}
     if as_json:
         typer.echo(orjson.dumps(result).decode())
@@ -156,6 +157,14 @@ def _await_answers(watch: Watch, wanted: int, show_progress: Callable[[], None])
         show_progress()
         time.sleep(0.05)
     show_progress()
+
+
+def _settled_verdict(settings: Settings) -> Verdict:
+    """What `verify` says when the scores of the last minutes are there, too; they follow the outcomes."""
+    deadline = time.monotonic() + _SETTLE_TIMEOUT_S
+    while (verdict := verify_topics(settings)).pending and time.monotonic() < deadline:
+        time.sleep(1)
+    return verdict
 
 
 def _await_outcomes(watch: Watch) -> None:

@@ -204,7 +204,7 @@ def watch_quality(tables: StreamTableEnvironment, settings: Settings, rules: Mar
     process = WatchProcess(
         DriftBaselines(settings.model.directory),
         settings.model.score_minutes,
-        rules.alerts.drift,
+        rules,
         settings.event_time.in_ms(),
     )
     quality = (

@@ -15,6 +15,21 @@ LOOK_EVERY_MS = 5_000
 """A stopped stream is noticed within so long; at the session's end, so long a silence is enough."""
 
 
+def patience(times: TickTimes, calendar: TradingCalendar, newest: int) -> int:
+    """How long a stream must stand still to be given up, ms.
+
+    Args:
+        times: Has the patience with a silence in mid-session.
+        calendar: Finds the trading day of a moment.
+        newest: The newest event time, ms; 0 where there is none.
+    """
+    if newest:
+        day = calendar.day_of(newest)
+        if day.is_trading_day and newest >= day.close - times.out_of_orderness:
+            return min(times.close_after, LOOK_EVERY_MS)
+    return times.close_after
+
+
 class Stillness:
     """Watches the ticks and the watermark stand still; all times are epoch ms, `now` is the machine's clock.
 
@@ -60,15 +75,6 @@ class Stillness:
         Returns:
             The watermark, or a later moment if the stream has been still for long enough.
         """
-        if now - self._moved_at < self._patience:
+        if now - self._moved_at < patience(self._times, self._calendar, self._newest):
             return self._watermark
         return max(self._watermark, min(last_due, now - self._times.out_of_orderness))
-
-    @property
-    def _patience(self) -> int:
-        patience = self._times.close_after
-        if self._newest:
-            day = self._calendar.day_of(self._newest)
-            if day.is_trading_day and self._newest >= day.close - self._times.out_of_orderness:
-                patience = min(patience, LOOK_EVERY_MS)
-        return patience

@@ -12,8 +12,9 @@ from pyflink.datastream.state import ListStateDescriptor
 
 from state import records
 from state.codec import StateVersionError
-from state.quality_watch import QualityWatch
-from state.stillness import LOOK_EVERY_MS
+from state.quality_watch import SETTLED_MS, QualityWatch
+from state.rules import TradingCalendar
+from state.stillness import LOOK_EVERY_MS, patience
 from state.symbol_process import BYTES, KEYED_JSON
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from state.intake import TickTimes
     from state.quality_watch import Baselines, Findings
-    from state.rules import DriftRule
+    from state.rules import MarketRules
 
 DRIFT_ALERTS = OutputTag("drift alerts", KEYED_JSON)
 
@@ -56,22 +57,21 @@ class WatchProcess(KeyedProcessFunction):  # type: ignore[misc]
     Args:
         baselines: Gives the drift baseline of a model version; None: its drift is not watched.
         score_minutes: Length of the scores' window.
-        rule: How drift is judged.
+        rules: The market's rules.
         times: Bounds on a tick's time, and the patience with a silence.
     """
 
-    def __init__(self, baselines: Baselines, score_minutes: int, rule: DriftRule, times: TickTimes) -> None:
+    def __init__(self, baselines: Baselines, score_minutes: int, rules: MarketRules, times: TickTimes) -> None:
         self._baselines = baselines
         self._score_minutes = score_minutes
-        self._rule = rule
+        self._rules = rules
         self._times = times
-        # The symbols, which settle what waits for a stream that has stopped, are given the time to do it.
-        self._patience_ms = times.close_after + 2 * LOOK_EVERY_MS
 
     def open(self, runtime_context: RuntimeContext) -> None:
         """Called once, before the first outcome."""
         self._journal = runtime_context.get_list_state(ListStateDescriptor("quality", BYTES))
         self._watch: QualityWatch | None = None
+        self._calendar = TradingCalendar(self._rules)
         self._appended = self._snapshot = 0
         self._timer: int | None = None
         self._held: _Held | None = None
@@ -117,8 +117,12 @@ class WatchProcess(KeyedProcessFunction):  # type: ignore[misc]
     def _look(self, watch: QualityWatch) -> Iterator[Any]:
         """Judges what waits for a stream that stands still, but nothing that a live feed may still deliver in time."""
         now, last_due = _now(), watch.last_due
-        if last_due is not None and now - self._moved_at >= self._patience_ms:
+        if last_due is not None and now - self._moved_at >= self._patience(last_due):
             yield from self._judge(watch, min(last_due, now - self._times.out_of_orderness))
+
+    def _patience(self, last_due: int) -> int:
+        """The symbols, which settle what waits for a stream that has stopped, are given the time to do it."""
+        return patience(self._times, self._calendar, last_due - SETTLED_MS) + 2 * LOOK_EVERY_MS
 
     def _judge(self, watch: QualityWatch, watermark: int) -> Iterator[Any]:
         findings = watch.advance(watermark)
@@ -137,8 +141,9 @@ class WatchProcess(KeyedProcessFunction):  # type: ignore[misc]
         if due is None:
             return
         watermark = service.current_watermark()
-        if self._look_at is None and self._watch.last_due is not None:
-            self._look_at = max(self._moved_at + self._patience_ms, _now() + LOOK_EVERY_MS)
+        last_due = self._watch.last_due
+        if self._look_at is None and last_due is not None:
+            self._look_at = max(self._moved_at + self._patience(last_due), _now() + LOOK_EVERY_MS)
             service.register_processing_time_timer(self._look_at)
         if due > watermark and (self._timer is None or due < self._timer):
             self._timer = due
@@ -162,7 +167,7 @@ class WatchProcess(KeyedProcessFunction):  # type: ignore[misc]
                 }
 
     def _recall(self) -> QualityWatch:
-        watch = QualityWatch(self._baselines, self._score_minutes, self._rule)
+        watch = QualityWatch(self._baselines, self._score_minutes, self._rules.alerts.drift)
         for element in self._journal.get() or ():
             version, kind = _ENTRY.unpack_from(element)
             if version != VERSION:

@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 
 SETTINGS = {"TICKCAST_EVENT_TIME__MAX_AHEAD_S": "600"}
 """What the last trades need."""
-PENDING = 3 * TYPICAL_SYMBOLS
-"""Results that are pending when everything before the last trades is settled: their own outcomes and two bars each."""
+PENDING = 3 * TYPICAL_SYMBOLS + 1
+"""Results that are pending when everything before the last trades is settled: their own outcomes and two bars each, and
+the score of their minute."""
 _TRADES = 20_000
 """Trades of the simulated day, which begins anew after its last one."""
 _AGAIN_S = 0.5

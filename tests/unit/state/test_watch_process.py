@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from jobs.settings import Settings
 from state.codec import StateVersionError
 from state.drift import DriftBaseline
 from state.quality_watch import MINUTE_MS, SETTLED_MS, Part, pack_parts
-from state.rules import DriftRule
+from state.rules import DriftRule, load_rules
 from state.sparse import Sparse
 from state.stillness import LOOK_EVERY_MS
 from state.tally import tally_rows
@@ -29,6 +30,9 @@ ROW = {"edges": [0.5], "shares": [0.5, 0.5], "missing": 0.0, "ordinary_psi": 0.0
 BASELINE = DriftBaseline({"features": {"x": ROW}, "probabilities": {"up": ROW}}, ("x",))
 
 
+SHIPPED = load_rules(Settings().market.rules_file)
+DRIFT = DriftRule(window_minutes=10, hold_minutes=5)
+RULES = SHIPPED.model_copy(update={"alerts": SHIPPED.alerts.model_copy(update={"drift": DRIFT})})
 TIMES = Settings().event_time.in_ms()
 PATIENCE_MS = TIMES.close_after + 2 * LOOK_EVERY_MS
 
@@ -68,7 +72,7 @@ class Engine:
         """A new worker takes up the state."""
         self.left_out = Counter()
         self.gauges: dict[str, Callable[[], int]] = {}
-        self._process = WatchProcess(lambda _: BASELINE, 5, DriftRule(window_minutes=10, hold_minutes=5), TIMES)
+        self._process = WatchProcess(lambda _: BASELINE, 5, RULES, TIMES)
         self._process.open(self)  # type: ignore[arg-type]
 
     def outcomes(self, minute: int, trades: int = 10, x: float = 0.4) -> None:
@@ -212,6 +216,15 @@ def test_a_stream_that_has_stopped_is_told_as_it_is_and_not_before() -> None:
     engine.wait(PATIENCE_MS)
     assert [(score["window_end"] // MINUTE_MS, score["trades"]) for score in engine.scores] == [(4, 10), (7, 22)]
     assert not engine.looks, "nothing waits any more"
+
+
+def test_after_the_close_a_stream_has_stopped_soon() -> None:
+    engine = Engine()
+    engine.outcomes(SHIPPED.on(date(2024, 7, 1)).close // MINUTE_MS - 1)
+    engine.wait(3 * LOOK_EVERY_MS - 1)
+    assert engine.scores == []
+    engine.wait(1)
+    assert len(engine.scores) == 1
 
 
 def test_a_live_streams_minute_is_not_told_while_its_outcomes_may_still_come_in_time() -> None:
