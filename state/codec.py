@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
     from state.symbol_state import SymbolState
 
-VERSION = 2
+VERSION = 3
+"""Form of what the job remembers. Raise it with every change of any state, here or in the journals around it: beside a
+savepoint stands this number, and who starts from the savepoint is told by it whether this code can read it."""
 
 _SNAPSHOT, _TRADE, _CLOCK = 1, 2, 3
 _HEAD = struct.Struct("<BB")

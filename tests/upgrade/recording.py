@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 SAVEPOINTS = Path(__file__).with_name("savepoints")
 TOPICS = "topics.jsonl.gz"
 PREFIX = "golden{form}"
+VERSION = "nepse-2024-06-27"
+"""The model version that scores; not the active one, which will be another some day."""
 OPEN = 1_719_898_200_000
 """2024-07-02 05:30 UTC, in the session of a day that is long over."""
 SYMBOLS = ("NABIL", "NICA", "HDL", "SHIVM", "UPPER", "GBIME")
@@ -98,7 +100,8 @@ def main() -> None:
     """Runs the job on a stack of its own, stops it in mid-morning, and keeps what it had."""
     place = SAVEPOINTS / f"form-{codec.VERSION}"
     prefix = PREFIX.format(form=codec.VERSION)
-    with trial_stack("golden", print, {"TICKCAST_KAFKA__TOPIC_PREFIX": prefix}) as trial:
+    variables = {"TICKCAST_KAFKA__TOPIC_PREFIX": prefix, "TICKCAST_MODEL__VERSION": VERSION}
+    with trial_stack("golden", print, variables) as trial:
         send(trial.settings, range(600))
         await_predictions(trial.settings, 600)
         savepoint = Path(unquote(urlsplit(stop_job(trial.settings)).path))
