@@ -30,7 +30,7 @@ SYMBOLS = ("NABIL", "NICA", "HDL")
 @pytest.fixture(scope="module")
 def job_variables() -> dict[str, str]:
     """Patience that leaves time to kill a worker while a tick waits for its market snapshot."""
-    return {"TICKCAST_MARKET__PATIENCE_S": "5"}
+    return {"TICKCAST_MARKET__PATIENCE_S": "10"}
 
 
 def trade(job: JobOnTrial, first: int, count: int) -> None:
