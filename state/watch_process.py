@@ -142,9 +142,12 @@ class WatchProcess(KeyedProcessFunction):  # type: ignore[misc]
             return
         watermark = service.current_watermark()
         last_due = self._watch.last_due
-        if self._look_at is None and last_due is not None:
-            self._look_at = max(self._moved_at + self._patience(last_due), _now() + LOOK_EVERY_MS)
-            service.register_processing_time_timer(self._look_at)
+        if last_due is not None:
+            look_at = max(self._moved_at + self._patience(last_due), _now() + LOOK_EVERY_MS)
+            # After the close the patience is shorter than what the timer of mid-session was set for.
+            if self._look_at is None or look_at < self._look_at:
+                self._look_at = look_at
+                service.register_processing_time_timer(look_at)
         if due > watermark and (self._timer is None or due < self._timer):
             self._timer = due
             service.register_event_time_timer(due)

@@ -227,6 +227,18 @@ def test_after_the_close_a_stream_has_stopped_soon() -> None:
     assert len(engine.scores) == 1
 
 
+def test_the_close_shortens_a_wait_that_was_begun_in_mid_session() -> None:
+    engine = Engine()
+    last = SHIPPED.on(date(2024, 7, 1)).close // MINUTE_MS - 1
+    engine.outcomes(last - 30)
+    engine.pass_minute(last - 30)
+    engine.outcomes(last - 20)
+    engine.wait(1_000)
+    engine.outcomes(last)
+    engine.wait(PATIENCE_MS // 2)
+    assert [score["window_end"] for score in engine.scores][-1] == (last + 1) * MINUTE_MS
+
+
 def test_a_live_streams_minute_is_not_told_while_its_outcomes_may_still_come_in_time() -> None:
     engine = Engine()
     minute = Clock.now // MINUTE_MS + 5  # a clock that is behind
