@@ -35,7 +35,6 @@ from state.rules import TradingCalendar, load_rules
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from console.verdict import Verdict
     from feeds.source import RawMessage, TickSource
     from state.tick import Tick
 
@@ -74,7 +73,7 @@ def demo(
     with Watch(settings) as watch:
         result = _run_day(settings, messages, watch, console)
     console.print("recomputing the whole day offline …")
-    verdict = _settled_verdict(settings)
+    verdict = verify_topics(settings)
     result |= {"bad_rows": len(day.bad_rows), "verify": verdict.as_json(), "score": live_score(settings)}
     if as_json:
         typer.echo(orjson.dumps(result).decode())
@@ -159,16 +158,8 @@ def _await_answers(watch: Watch, wanted: int, show_progress: Callable[[], None])
     show_progress()
 
 
-def _settled_verdict(settings: Settings) -> Verdict:
-    """What `verify` says when the scores of the last minutes are there, too; they follow the outcomes."""
-    deadline = time.monotonic() + _SETTLE_TIMEOUT_S
-    while (verdict := verify_topics(settings)).pending and time.monotonic() < deadline:
-        time.sleep(1)
-    return verdict
-
-
 def _await_outcomes(watch: Watch) -> None:
-    """Waits until every prediction is judged; `verify` says so if one never is."""
+    """Waits until every prediction is judged and in the live scores; `verify` says so if one never is."""
     deadline = time.monotonic() + _SETTLE_TIMEOUT_S
-    while watch.counts[Topic.OUTCOMES] < watch.counts[Topic.PREDICTIONS] and time.monotonic() < deadline:
+    while not watch.settled and time.monotonic() < deadline:
         time.sleep(0.1)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from state.tick import Tick
 
 COUNTED = (Topic.PREDICTIONS, Topic.BARS, Topic.ALERTS, Topic.OUTCOMES, Topic.LATE, Topic.DEAD_LETTERS)
+_READ = (*COUNTED, Topic.SCORES)
 
 
 class TickName(NamedTuple):
@@ -95,16 +96,17 @@ class Watch:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._topics = {topic_name(topic, settings.kafka): topic for topic in COUNTED}
+        self._topics = {topic_name(topic, settings.kafka): topic for topic in _READ}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
         self.error: Exception | None = None
         self.counts: Counter[Topic] = Counter()
+        self._predicted_to = self._scored_to = 0
         self.last_prediction_at = 0.0
         self.seen_at: dict[TickName, float] = {}
 
     def __enter__(self) -> Self:
-        self._consumer = open_consumer(self._settings.kafka, COUNTED)
+        self._consumer = open_consumer(self._settings.kafka, _READ)
         self._thread.start()
         return self
 
@@ -120,14 +122,24 @@ class Watch:
             while not self._stop.is_set():
                 for record in poll(self._consumer, timeout_ms=20):
                     topic = self._topics[record.topic]
+                    if topic is Topic.SCORES:
+                        self._scored_to = max(self._scored_to, orjson.loads(record.value)["window_end"])
+                        continue
                     self.counts[topic] += 1
                     if topic is Topic.PREDICTIONS:
                         self.last_prediction_at = time.monotonic()
                         one = orjson.loads(record.value)
                         name = TickName(one["symbol"], one["trade_id"], one["event_time"])
                         self.seen_at.setdefault(name, time.time())
+                        self._predicted_to = max(self._predicted_to, name.event_time)
         except Exception as error:  # noqa: BLE001 - told by the thread that waits for the counts
             self.error = error
+
+    @property
+    def settled(self) -> bool:
+        """Whether every prediction has its outcome, and the newest one's minute its live score."""
+        judged = self.counts[Topic.OUTCOMES] >= self.counts[Topic.PREDICTIONS]
+        return judged and self._scored_to > self._predicted_to
 
     @property
     def answered(self) -> int:

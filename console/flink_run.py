@@ -28,8 +28,8 @@ _PIPE = "start-of-"
 class FlinkRun:
     """Hands the job to the cluster.
 
-    Most of a submission is the client's start and the job's translation: some sixteen seconds of computing, for which
-    no JobManager is needed, nor the state to start from. :meth:`prepare` does that ahead.
+    Most of a submission is the client's start and the job's translation: some seven seconds of computing, for which no
+    JobManager is needed, nor the state to start from. :meth:`prepare` does that ahead.
 
     Args:
         settings: All settings; the job's program gets them from its environment.

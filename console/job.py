@@ -82,6 +82,11 @@ def with_parallelism(settings: Settings, parallelism: int) -> Settings:
     return settings.model_copy(update={"flink": settings.flink.model_copy(update={"parallelism": parallelism})})
 
 
+def as_submitted(settings: Settings, record: JobRecord) -> Settings:
+    """The same settings with the parallelism that the job was last submitted with."""
+    return with_parallelism(settings, record.parallelism(settings.flink.parallelism))
+
+
 def submit_job(
     settings: Settings, start: str = "", *, to_starting_cluster: bool = False, run: FlinkRun | None = None
 ) -> Job:

@@ -40,6 +40,24 @@ class StateVersionError(RuntimeError):
     """State that this version of tickcast can't read."""
 
 
+def require_form(what: str, found: int, read: int) -> None:
+    """Sees that bytes of the state are of the form that is read here.
+
+    Args:
+        what: What they hold, for the sentence.
+        found: The form they were written in.
+        read: The form that is read.
+
+    Raises:
+        StateVersionError: If they are of another form.
+    """
+    if found != read:
+        raise StateVersionError(
+            f"{what} was written in form {found}, this tickcast reads form {read}: "
+            "start it from a savepoint of its own version, or upgrade through the versions between"
+        )
+
+
 def trade_key(trade_id: str | None) -> int | None:
     """A signed 64-bit key of a trade id: the number itself where it is one, else a hash; None without an id."""
     if not trade_id:
@@ -88,11 +106,7 @@ def restore(state: SymbolState, elements: Iterable[bytes], key_chunks: Iterable[
     entries = 0
     for element in elements:
         version, kind = _HEAD.unpack_from(element)
-        if version != VERSION:
-            raise StateVersionError(
-                f"the state of {state.symbol} was written in form {version}, this tickcast reads form {VERSION}: "
-                "start it from a savepoint of its own version, or upgrade through the versions between"
-            )
+        require_form(f"the state of {state.symbol}", version, VERSION)
         if kind == _TRADE:
             _, _, time, price, volume, key, has_key, partition, offset = _TRADE_FORM.unpack(element)
             state.apply(time, price, volume, key if has_key else None, partition, offset)

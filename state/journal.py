@@ -94,11 +94,7 @@ class Memory:
     def _read(self, given_up: dict[tuple[int, int], tuple[str, ...]]) -> Iterator[bytes]:
         for element in self._log.get() or ():
             form, kind, length = _ENTRY.unpack_from(element)
-            if form != _FORM:
-                raise codec.StateVersionError(
-                    f"the journal of {self.state.symbol} was written in form {form}, this tickcast reads form {_FORM}: "
-                    "start it from a savepoint of its own version, or upgrade through the versions between"
-                )
+            codec.require_form(f"the journal of {self.state.symbol}", form, _FORM)
             if kind == _GIVEN_UP:
                 versions = orjson.loads(element[_ENTRY.size + _POSITION.size :])
                 given_up[_POSITION.unpack_from(element, _ENTRY.size)] = tuple(versions)

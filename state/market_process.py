@@ -15,7 +15,7 @@ from pyflink.datastream import KeyedProcessFunction, OutputTag, RuntimeContext, 
 from pyflink.datastream.state import ListStateDescriptor
 
 from state import records
-from state.codec import StateVersionError
+from state.codec import require_form
 from state.market_fold import MarketFold
 from state.rules import TradingCalendar
 from state.symbol_process import BYTES, KEYED_JSON
@@ -143,11 +143,7 @@ class MarketProcess(KeyedProcessFunction):  # type: ignore[misc]
         fold = MarketFold(self._rules, TradingCalendar(self._rules), self._lead_s)
         for element in self._journal.get() or ():
             version, kind, second = _ENTRY.unpack_from(element)
-            if version != VERSION:
-                raise StateVersionError(
-                    f"the market's state was written in form {version}, this tickcast reads form {VERSION}: "
-                    "start it from a savepoint of its own version, or upgrade through the versions between"
-                )
+            require_form("the market's state", version, VERSION)
             body = element[_ENTRY.size :]
             if kind == _SNAPSHOT_KIND:
                 fold.load(body)

@@ -11,7 +11,7 @@ from pyflink.datastream import KeyedProcessFunction, OutputTag, RuntimeContext, 
 from pyflink.datastream.state import ListStateDescriptor
 
 from state import records
-from state.codec import StateVersionError
+from state.codec import require_form
 from state.quality_watch import SETTLED_MS, QualityWatch
 from state.rules import TradingCalendar
 from state.stillness import LOOK_EVERY_MS, patience
@@ -173,11 +173,7 @@ class WatchProcess(KeyedProcessFunction):  # type: ignore[misc]
         watch = QualityWatch(self._baselines, self._score_minutes, self._rules.alerts.drift)
         for element in self._journal.get() or ():
             version, kind = _ENTRY.unpack_from(element)
-            if version != VERSION:
-                raise StateVersionError(
-                    f"the scores' state was written in form {version}, this tickcast reads form {VERSION}: "
-                    "start it from a savepoint of its own version, or upgrade through the versions between"
-                )
+            require_form("the scores' state", version, VERSION)
             body = element[_ENTRY.size :]
             self._appended += len(element)
             if kind == _SNAPSHOT_KIND:

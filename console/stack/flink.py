@@ -135,9 +135,7 @@ class Nursery(Component):
         """Start it, unless it runs; who orders a worker while it is loading waits."""
         if self._process.pid is None and self.processes():
             self._directory.mkdir(parents=True, exist_ok=True)
-            # Its workers compute on one thread each, and a process of many threads can't be forked.
-            single = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-            self._process.spawn([sys.executable, "-m", "jobs.workers.nursery", self._directory], single)
+            self._process.spawn([sys.executable, "-m", "jobs.workers.nursery", self._directory])
 
     def healthy(self) -> Health:
         """Whether it runs."""

@@ -9,7 +9,7 @@ import structlog
 
 from console.errors import CommandError
 from console.flink_rest import FlinkRest
-from console.job import submit_job, with_parallelism
+from console.job import as_submitted, submit_job
 from console.job_record import JobRecord
 from console.stack.job_reserve import JobReserve
 from console.stack.restarts import JOB, RestartPolicy
@@ -86,7 +86,7 @@ class JobKeeper:
     def _submit(self) -> None:
         start = self._job.latest_state()
         self._log.warning("submitting", start=start)
-        settings = with_parallelism(self._settings, self._job.parallelism(self._settings.flink.parallelism))
+        settings = as_submitted(self._settings, self._job)
         # Translating the job takes longer than a JobManager's start: the one need not wait for the other.
         job = submit_job(settings, start, to_starting_cluster=True, run=self._reserve.take())
         self._log.info("submitted", job=job.id)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from console.flink_run import FlinkRun
-from console.job import with_parallelism
+from console.job import as_submitted
 from console.stack.restarts import JOB
 
 if TYPE_CHECKING:
@@ -47,8 +47,7 @@ class JobReserve:
             self.drop()
             since = now
         elif job_id and self._run is None and now - since > _AFTER_S:
-            settings = self._settings
-            self._run = FlinkRun(with_parallelism(settings, self._job.parallelism(settings.flink.parallelism)))
+            self._run = FlinkRun(as_submitted(self._settings, self._job))
             self._run.prepare()
         self._seen = (job_id, since)
 

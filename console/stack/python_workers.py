@@ -18,12 +18,9 @@ def python_workers(taskmanager: int | None) -> list[psutil.Process]:
         below = [] if taskmanager is None else psutil.Process(taskmanager).children(recursive=True)
     except psutil.NoSuchProcess:
         return []
-    asked = {process.pid: process for process in below if WORKER in _command(process)}
-    names = {WORKER_NAME.format(launcher=pid): pid for pid in asked}
-    for process in psutil.process_iter(["name"]):
-        asked[names.get(process.info["name"], 0)] = process
-    asked.pop(0, None)
-    return list(asked.values())
+    forked = {process.info["name"]: process for process in psutil.process_iter(["name"])}
+    asked = [process for process in below if WORKER in _command(process)]
+    return [forked.get(WORKER_NAME.format(launcher=process.pid), process) for process in asked]
 
 
 def _command(process: psutil.Process) -> list[str]:

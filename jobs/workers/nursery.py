@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from jobs.workers.launch import WORKER
 from jobs.workers.protocol import FORKED, REFUSED, Order, listen, receive_order, send_code
+from state.warm import warm_up
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -32,19 +33,9 @@ LOADED = (
     "pyflink.fn_execution.beam.beam_sdk_worker_main",
     "pyflink.fn_execution.datastream.process.operations",
     "pyflink.fn_execution.table.operations",
-    "pyflink.datastream",
-    "pyflink.table",
     "pyarrow",
-    "pandas",
-    "xgboost",
     "jobs.pipeline",
     "jobs.settings",
-    "state.symbol_kernel",
-    "state.market_kernel",
-    "state.symbol_process",
-    "state.market_process",
-    "udfs.score_ticks",
-    "udfs.model_check",
 )
 """What a worker imports before its first tick, and the job's program before it can be translated."""
 
@@ -78,11 +69,13 @@ class Nursery:
 
     def load(self) -> None:
         """Imports what workers need."""
+        # Its workers compute on one thread each, and a process of many threads can't be forked.
+        os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"))
         for module in LOADED:
             importlib.import_module(module)
-        self._sources = {file: stamp for file in _files() if (stamp := _stamp(file)) is not None}
         gc.collect()
-        gc.freeze()
+        warm_up()
+        self._sources = {file: stamp for file in _files() if (stamp := _stamp(file)) is not None}
 
     def serve(self) -> NoReturn:
         """Takes orders, and tells each launcher when its worker has ended; ends the worker of one that is gone."""

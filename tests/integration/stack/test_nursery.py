@@ -55,8 +55,7 @@ def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def nursery(directory: Path, changing: Path, log: Path) -> Iterator[None]:
-    single = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-    environment = {**os.environ, **single, "PYTHONPATH": str(changing.parent)}
+    environment = {**os.environ, "PYTHONPATH": str(changing.parent)}
     command = [sys.executable, "-m", "jobs.workers.nursery", directory]
     with log.open("wb") as output, subprocess.Popen(command, env=environment, stdout=output) as process:
         await_true((directory / SOCKET_NAME).exists)
