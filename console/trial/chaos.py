@@ -16,7 +16,7 @@ from rich.table import Table
 from console.errors import CommandError
 from console.job import job_health
 from console.trial.injuries import INJURIES, Ground, Miss
-from console.trial.live_feed import PENDING, SETTINGS, LiveFeed
+from console.trial.live_feed import SETTINGS, LiveFeed, unsettled
 from console.trial.rest import await_rest
 from console.trial.stack import trial_stack
 from console.trial.watch import CommittedWatch
@@ -166,7 +166,7 @@ def _result(done: list[Round], rest: AtRest) -> dict[str, Any]:
         "missed": [f"{one.kind}: {one.detail}" for one in done if not one.hit or one.recovery_s is None],
         "redis_contradicted": rest.contradicted,
         "history_missing": rest.missing_rows,
-        "unsettled": rest.verdict.pending - PENDING,
+        "unsettled": unsettled(rest.verdict),
         "verify": rest.verdict.as_json(),
     }
 

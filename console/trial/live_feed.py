@@ -21,13 +21,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import TracebackType
 
+    from console.verdict import Verdict
     from jobs.settings import Settings
 
 SETTINGS = {"TICKCAST_EVENT_TIME__MAX_AHEAD_S": "600"}
 """What the last trades need."""
-PENDING = 3 * TYPICAL_SYMBOLS + 1
-"""Results that are pending when everything before the last trades is settled: their own outcomes and two bars each, and
-the score of their minute."""
 _TRADES = 20_000
 """Trades of the simulated day, which begins anew after its last one."""
 _AGAIN_S = 0.5
@@ -39,6 +37,16 @@ _CLOSING_S = 360
 _CLOSING_PRICE = 100.0
 _ID_HEAD, _ID_DIGITS = 10, 8
 """Day and group of an id stay as they are; with the number behind it still is a number of 18 digits."""
+
+
+def unsettled(verdict: Verdict) -> int:
+    """By how many results more than those of the last trades are pending; 0 when everything before them is settled.
+
+    The last trades' own are their outcomes, two bars each, the score of their minute and, while the exchange is open,
+    the end of the silence before them.
+    """
+    silences = min(1, verdict.topics[Topic.ALERTS.value].pending)
+    return verdict.pending - (3 * TYPICAL_SYMBOLS + 1) - silences
 
 
 class LiveFeed:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import psycopg
 import redis
 
-from console.trial.live_feed import PENDING
+from console.trial.live_feed import unsettled
 from console.trial.stores import contradicted, missing_rows
 from console.verify import verify_topics
 
@@ -46,7 +46,7 @@ def await_rest(settings: Settings, timeout_s: float) -> AtRest:
     deadline = time.monotonic() + timeout_s
     while True:
         verdict = verify_topics(settings)
-        found = AtRest(verdict, *_stores(settings), settled=verdict.pending == PENDING)
+        found = AtRest(verdict, *_stores(settings), settled=not unsettled(verdict))
         if found.clean or time.monotonic() > deadline:
             return found
         time.sleep(_POLL_S)

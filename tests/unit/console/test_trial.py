@@ -8,9 +8,13 @@ import pytest
 from console.errors import CommandError
 from console.trial.chaos import _chosen, _plan
 from console.trial.injuries import INJURIES
+from console.trial.live_feed import unsettled
 from console.trial.samples import Sample, trends
 from console.trial.watch import CommittedWatch, Sight
+from console.verdict import TopicVerdict, Verdict
+from feeds.simulator.source import TYPICAL_SYMBOLS
 from jobs.settings import Settings
+from jobs.topics import Topic
 
 
 def test_each_kind_of_injury_comes_as_often_as_the_others_and_the_seed_decides_the_order() -> None:
@@ -26,6 +30,25 @@ def test_an_unknown_kind_of_injury_is_refused_with_those_that_there_are() -> Non
     assert _chosen("redis, broker") == ["redis", "broker"]
     with pytest.raises(CommandError, match=r"'flood'; take some of worker, .*disk"):
         _chosen("redis,flood")
+
+
+def pending(outcomes: int, alerts: int) -> Verdict:
+    bars = TopicVerdict(pending=2 * TYPICAL_SYMBOLS)
+    return Verdict(
+        topics={
+            Topic.OUTCOMES.value: TopicVerdict(pending=outcomes),
+            Topic.BARS.value: bars,
+            Topic.SCORES.value: TopicVerdict(pending=1),
+            Topic.ALERTS.value: TopicVerdict(pending=alerts),
+        }
+    )
+
+
+@pytest.mark.parametrize("silences", [0, 1], ids=["the exchange is closed", "the exchange is open"])
+def test_a_trial_is_settled_when_only_what_its_last_trades_wait_for_is_pending(silences: int) -> None:
+    assert unsettled(pending(TYPICAL_SYMBOLS, silences)) == 0
+    assert unsettled(pending(TYPICAL_SYMBOLS + 1, silences)) == 1
+    assert unsettled(pending(TYPICAL_SYMBOLS, 2)) == 1
 
 
 @pytest.fixture
