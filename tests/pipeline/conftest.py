@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -45,6 +46,15 @@ Log = Iterable[tuple[int, RawMessage]]
 Written = dict[tuple[int, int], RawMessage]
 Results = dict[Topic, list[dict[str, Any]]]
 MakeEnvironment = Callable[[Settings], "StreamExecutionEnvironment"]
+
+
+@pytest.fixture(scope="package", autouse=True)
+def variables_of_workers_stay_here() -> Iterator[None]:
+    """PyFlink's workers inside this process put their variables into its environment, and leave them there."""
+    before = dict(os.environ)
+    yield
+    os.environ.clear()
+    os.environ.update(before)
 
 
 @pytest.fixture(scope="session")
