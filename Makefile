@@ -24,8 +24,8 @@ setup: $(VENV)/.ready ## Set up everything that the other targets need
 demo: setup ## Run one trading day through everything and verify it (DATA=file for a real floorsheet)
 	@$(BIN)/tickcast demo $(if $(DATA),--data "$(DATA)")
 
-test: lint ## Check the code and run all tests
-	@$(BIN)/pytest
+test: lint ## Check the code and run all tests, two files at a time
+	@$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 test-chaos: setup ## Run the tests that take minutes and a quiet machine: failures, overload, upgrades of a real day
 	@$(BIN)/pytest -m chaos

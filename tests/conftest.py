@@ -14,6 +14,7 @@ import pytest
 from kafka.admin import NewTopic
 
 from console.kafka_io import open_admin
+from console.stack import ports
 from console.stack.flink import FlinkCluster
 from console.stack.kafka import KafkaBroker
 from console.stack.ports import free_port
@@ -27,9 +28,12 @@ if TYPE_CHECKING:
 
 
 def pytest_configure() -> None:
-    """Keep the settings of whoever runs the tests away from them."""
+    """Keep the settings of whoever runs the tests away from them, and those who run them away from each other."""
     for variable in [name for name in os.environ if name.startswith("TICKCAST_")]:
         del os.environ[variable]
+    # Where several processes share the tests, each has ports of its own: one is found free long before it is taken.
+    number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    ports.FOR_SERVERS = ports.FOR_SERVERS[number :: int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))]
 
 
 @pytest.fixture(scope="session")

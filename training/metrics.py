@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.stats import rankdata
 
 from state.tally import CALIBRATION_BINS, PROBABILITY_FLOOR
 from training.labels import DOWN, FLAT, UP
@@ -79,6 +78,8 @@ def measure_classes(probabilities: Floats, labels: Labels) -> dict[str, float]:
 
 def area_under_curve(scores: Floats, positive: Flags) -> float:
     """Area under the ROC curve: the chance that a positive scores above a negative, ties counting half."""
+    from scipy.stats import rankdata  # noqa: PLC0415 - more than a second, and the demo needs it only in the end
+
     positives = int(positive.sum())
     negatives = len(positive) - positives
     if not positives or not negatives:

@@ -8,7 +8,6 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from scipy.stats import t as student
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -117,6 +116,8 @@ class _Pairs:
 
 def _mean_and_lower_bound(blocks: npt.NDArray[np.int64], gains: npt.NDArray[np.float64]) -> tuple[float, float]:
     """Mean of the gains, and its lower bound where only whole blocks are independent (a ratio estimator's)."""
+    from scipy.stats import t as student  # noqa: PLC0415 - more than a second
+
     mean = float(gains.mean())
     _, block_of = np.unique(blocks, return_inverse=True)
     residuals = np.bincount(block_of, weights=gains - mean)

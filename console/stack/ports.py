@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from console.stack.component import Port
 
 _CONNECT_S = 2.0
-_FOR_SERVERS = range(15_000, 32_768)
+FOR_SERVERS = range(15_000, 32_768)
 """Above the well-known services, below what Linux (and most others) take for outgoing connections."""
 _TRIES = 200
 
@@ -39,11 +39,11 @@ def free_port() -> int:
     Raises:
         CommandError: There was none among many tried.
     """
-    for port in random.sample(_FOR_SERVERS, _TRIES):
+    for port in random.sample(FOR_SERVERS, _TRIES):
         if is_free("127.0.0.1", port):
             return port
     raise CommandError(
-        f"none of {_TRIES} ports tried between {_FOR_SERVERS[0]} and {_FOR_SERVERS[-1]} is free: end what holds them"
+        f"none of {_TRIES} ports tried between {FOR_SERVERS[0]} and {FOR_SERVERS[-1]} is free: end what holds them"
     )
 
 
