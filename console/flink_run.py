@@ -8,6 +8,7 @@ import uuid
 from typing import IO, TYPE_CHECKING
 
 from console.errors import CommandError
+from console.stack.class_data import ClassData
 from console.stack.flink_home import FlinkHome
 from jobs.settings import PROJECT_ROOT
 from jobs.start import START_OPTION
@@ -47,6 +48,7 @@ class FlinkRun:
         self._home = FlinkHome(settings)
         self._start = settings.home / "run" / f"{_PIPE}{self.job_id}"
         self.log = settings.home / "logs" / "submit.log"
+        self._class_data = ClassData(settings.home)
         self._process: subprocess.Popen[bytes] | None = None
         self._output: IO[bytes] | None = None
         self._held: int | None = None
@@ -95,7 +97,9 @@ class FlinkRun:
         finally:
             self.drop()
         said = self.log.read_text(encoding="utf-8", errors="replace")
-        if f"Job has been submitted with JobID {self.job_id}" not in said:
+        submitted = f"Job has been submitted with JobID {self.job_id}" in said
+        self._class_data.keep(self.log.stem, useful=submitted)
+        if not submitted:
             cause = explained(refusal(said), start)
             raise CommandError(f"the job was not submitted: {cause} (all that `flink run` said is in {self.log})")
 
@@ -136,8 +140,9 @@ class FlinkRun:
         }
         self.log.parent.mkdir(parents=True, exist_ok=True)
         self._output = self.log.open("wb")
+        line = self._class_data.used_by(self.log.stem, client.line)
         self._process = subprocess.Popen(
-            [*client.line, *(f"-D{name}={value}" for name, value in options.items()), *program],
+            [*line, *(f"-D{name}={value}" for name, value in options.items()), *program],
             env=environment,
             cwd=PROJECT_ROOT,
             stdin=subprocess.DEVNULL,

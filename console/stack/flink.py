@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from console.errors import CommandError
 from console.flink_rest import FlinkRest
+from console.stack.class_data import JavaProcess
 from console.stack.component import Component, Health, Port
 from console.stack.flink_home import FlinkHome, worker_launcher
 from console.stack.ports import free_port, is_free
@@ -32,8 +34,8 @@ class JobManager(Component):
         self.address = settings.flink.rest_address
         self._home = FlinkHome(settings)
         self._rest = FlinkRest(self.address)
-        self._process = DetachedProcess(settings.home, self.name)
-        self._taskmanagers = [DetachedProcess(settings.home, name) for name in TASKMANAGERS]
+        self._process = JavaProcess(settings.home, self.name)
+        self._taskmanagers = [JavaProcess(settings.home, name) for name in TASKMANAGERS]
 
     def processes(self) -> list[DetachedProcess]:
         """The one process."""
@@ -84,7 +86,7 @@ class TaskManager(Component):
         self.address = settings.flink.rest_address
         self._home = FlinkHome(settings)
         self._rest = FlinkRest(self.address)
-        self._process = DetachedProcess(settings.home, self.name)
+        self._process = JavaProcess(settings.home, self.name)
 
     def processes(self) -> list[DetachedProcess]:
         """The one process; its workers end with it."""
@@ -181,6 +183,13 @@ class FlinkCluster(Component):
         self._taskmanager.launch()
         self._jobmanager.start()
         self._taskmanager.start()
+
+    def stop(self) -> None:
+        """End all of its processes at the same time, killing those that do not go in time."""
+        processes = self.processes()
+        with ThreadPoolExecutor(len(processes)) as pool:
+            # Listed, so that what goes wrong in a thread is raised here.
+            list(pool.map(lambda process: process.stop(), processes))
 
     def healthy(self) -> Health:
         """Whether the JobManager answers and has a TaskManager with slots."""

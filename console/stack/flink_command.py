@@ -23,7 +23,7 @@ _TIMEOUT_S = 120
 _COMMAND_FILE, _JAVA = "TICKCAST_FLINK_COMMAND", "TICKCAST_FLINK_JAVA"
 _EXPORTED = ("FLINK_BIN_DIR", "FLINK_OPT_DIR", "FLINK_PLUGINS_DIR")
 """What Flink's programs read of all that its scripts export."""
-_LOG_FILE = "-Dlog.file="
+_LOG_FILE, _CLASSPATH = "-Dlog.file=", "-classpath"
 _SCRIPT = f"""\
 #!/bin/sh
 for argument; do
@@ -100,7 +100,14 @@ def _ask(script: Path, arguments: Sequence[str], environment: Mapping[str, str],
     exported = {name: value for name, _, value in pairs if name in _EXPORTED}
     parts.unlink()
     variables.unlink()
-    return FlinkCommand([str(real), *line], {**environment, **exported})
+    return FlinkCommand([str(real), *_resolved(line)], {**environment, **exported})
+
+
+def _resolved(line: list[str]) -> list[str]:
+    """The same with the jars themselves instead of links to them: one and the same classpath in every stack."""
+    after = line.index(_CLASSPATH) + 1
+    jars = [str(Path(entry).resolve()) for entry in line[after].split(os.pathsep) if entry]
+    return [*line[:after], os.pathsep.join(jars), *line[after + 1 :]]
 
 
 def _digest(script: Path, arguments: Sequence[str], environment: Mapping[str, str]) -> str:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _SOURCE = PROJECT_ROOT / "flink-conf"
 _CONFIG = "config.yaml"
 _SILENCE_MS = 6_000
+_SLOT_TIMEOUT = "2 s"
 
 
 class FlinkHome:
@@ -122,6 +123,9 @@ class FlinkHome:
             # Nobody tells a TaskManager that its JobManager has died and another stands in its place: it notices by
             # the silence, and a job that has long been submitted again waits for it.
             "heartbeat.timeout": _SILENCE_MS,
+            # Then it keeps the slots of that JobManager's job for a while, lest the job still comes for them. The one
+            # submitted in its place has another id, and gets them only afterwards.
+            "taskmanager.slot.timeout": _SLOT_TIMEOUT,
             "python.executable": str(launcher or sys.executable),
             "python.client.executable": str(launcher or sys.executable),
         }

@@ -48,6 +48,11 @@ class JobKeeper:
         """Say that the JobManager is gone, and all it knew, and is about to be started again."""
         self._lost.set()
 
+    @property
+    def has_a_job(self) -> bool:
+        """Whether there is one to take up."""
+        return self._ours()
+
     def run(self) -> None:
         """Take the job up whenever it is lost, until stopped."""
         while not self._stop.is_set():

@@ -12,19 +12,21 @@ from kafka.errors import KafkaError
 
 from console.errors import CommandError
 from console.kafka_io import open_admin, unreachable
+from console.stack.class_data import ClassData, JavaProcess
 from console.stack.component import Component, Health, Port
 from console.stack.jars import jars
 from console.stack.java import java_home
 from console.stack.ports import answers, free_port
-from console.stack.process import DetachedProcess
 from jobs.topics import MAX_MESSAGE_BYTES
 
 if TYPE_CHECKING:
+    from console.stack.process import DetachedProcess
     from jobs.settings import KafkaSettings
 
 _START_TIMEOUT_S = 60
 _FORMAT_TIMEOUT_S = 60
 _ANSWER_TIMEOUT_S = 5
+_FORMAT = "kafka-format"
 _HEAP = ("-Xms256m", "-Xmx512m")
 _LOG4J = Path(__file__).with_name("kafka-log4j2.properties")
 
@@ -41,7 +43,8 @@ class KafkaBroker(Component):
         self._port = Port(host, int(port), "TICKCAST_KAFKA__BOOTSTRAP_SERVERS")
         self._data = home / "kafka"
         self._properties = home / "run" / "kafka.properties"
-        self._process = DetachedProcess(home, self.name)
+        self._process = JavaProcess(home, self.name)
+        self._class_data = ClassData(home)
 
     def processes(self) -> list[DetachedProcess]:
         """The broker's process."""
@@ -105,13 +108,15 @@ class KafkaBroker(Component):
     def _format(self) -> None:
         cluster_id = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         arguments = ("format", f"--cluster-id={cluster_id}", f"--config={self._properties}", "--ignore-formatted")
+        command = self._class_data.used_by(_FORMAT, self._java("kafka.tools.StorageTool", *arguments))
         answer = subprocess.run(
-            [str(part) for part in self._java("kafka.tools.StorageTool", *arguments)],
+            [str(part) for part in command],
             capture_output=True,
             text=True,
             timeout=_FORMAT_TIMEOUT_S,
             check=False,
         )
+        self._class_data.keep(_FORMAT, useful=not answer.returncode)
         if answer.returncode:
             raise CommandError(
                 f"the broker's storage in {self._data} could not be prepared; `tickcast down --purge` gives a fresh"

@@ -84,7 +84,10 @@ class DetachedProcess:
                 start_new_session=True,
             )
         started = psutil.Process(process.pid).create_time()
-        self.pid_file.write_text(f"{process.pid} {started}\n", encoding="ascii")
+        # At one stroke: whoever reads half of it would take the process for dead.
+        scratch = self.pid_file.with_suffix(".pid.new")
+        scratch.write_text(f"{process.pid} {started}\n", encoding="ascii")
+        scratch.replace(self.pid_file)
 
     def wait_until_healthy(self, healthy: Callable[[], Health], timeout_s: float) -> None:
         """Wait for the process to do its work.

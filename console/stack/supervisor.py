@@ -9,15 +9,19 @@ from __future__ import annotations
 
 import threading
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
 
 from console.errors import CommandError
+from console.job import as_submitted, job_health
+from console.job_record import JobRecord
 from console.logs import configure_logging
 from console.stack.component import Health
 from console.stack.flink import JobManager, TaskManager
 from console.stack.job_keeper import JobKeeper
+from console.stack.python_workers import python_workers
 from console.stack.restarts import RestartLog, RestartPolicy
 from console.stack.stack import Stack
 from console.topic_writer import stop_on_signals
@@ -34,6 +38,10 @@ _ASK_S = 5.0
 """How often a running part is asked whether it does its work; each question costs a little of it."""
 _HANGS_AFTER_S = 30.0
 """A running part that has not done its work for this long is replaced; a busy machine's pauses are shorter."""
+_MISSED_AFTER_S = 3.0
+"""So long after a TaskManager's end the JobManager knows of it, and the job is no longer said to run."""
+_MAKES_WAY_S = 30.0
+"""A TaskManager is not kept from starting for longer."""
 _END_S = 1.0
 """A part that hangs is killed if it has not ended by itself in this time."""
 
@@ -50,6 +58,7 @@ class PartWatch:
         hangs_after_s: How long it may be without doing so.
         restarting: Called when the part is gone, before it is started again.
         depends_on: Another part; while that one does not do its work, this one can't show that it does.
+        waits: Whether the part, though it is gone, is not to be started now.
         begin: Start the part when the watch begins, for nobody else has.
     """
 
@@ -64,6 +73,7 @@ class PartWatch:
         hangs_after_s: float = _HANGS_AFTER_S,
         restarting: Callable[[], None] | None = None,
         depends_on: Component | None = None,
+        waits: Callable[[], bool] = lambda: False,
         begin: bool = False,
     ) -> None:
         self._part = part
@@ -74,6 +84,7 @@ class PartWatch:
         self._hangs_after_s = hangs_after_s
         self._restarting = restarting
         self._depends_on = depends_on
+        self._waits = waits
         self._begin = begin
         self._log = structlog.get_logger("supervise").bind(part=part.name)
         self._ask_at = 0.0
@@ -85,7 +96,7 @@ class PartWatch:
             self._start()
         while not self._stop.wait(_LOOK_S):
             reason = self._trouble()
-            if reason is None:
+            if reason is None or self._waits():
                 continue
             delay_s = self._policy.next_delay()
             if delay_s is None:
@@ -153,6 +164,55 @@ class PartWatch:
         self._record.gave_up(self._part.name, sentence)
 
 
+class TaskManagers:
+    """Leaves the machine to the TaskManager that gets the job when another one or the JobManager has died.
+
+    The start of a JVM takes seconds of computing, those in which the job is restored. And a JVM that has run the job
+    opens it in half the time: a new JobManager would give it the slots that are offered first, which are as often
+    those of the one in reserve.
+
+    Args:
+        settings: All settings.
+        parts: The TaskManagers.
+        keeper: Takes the job up again when the JobManager was lost.
+    """
+
+    def __init__(self, settings: Settings, parts: Sequence[TaskManager], keeper: JobKeeper) -> None:
+        self._settings = settings
+        self._processes = {part.name: process for part in parts for process in part.processes()}
+        self._keeper = keeper
+        self._gone_at: dict[str, float] = {}
+
+    def jobmanager_lost(self) -> None:
+        """Say that the JobManager is gone, and all it knew, and is about to be started again."""
+        self._keeper.jobmanager_lost()
+        idle = [process for process in self._processes.values() if not python_workers(process.pid)]
+        if self._keeper.has_a_job and len(idle) < len(self._processes):
+            for process in idle:
+                process.stop(timeout_s=0)
+
+    def makes_way(self, name: str) -> bool:
+        """Whether one that is gone is to be started later, when the job runs on those that are there."""
+        if not self._keeper.has_a_job or not self._suffices([other for other in self._processes if other != name]):
+            return False
+        gone_s = time.monotonic() - self._gone_at.setdefault(name, time.monotonic())
+        waits = gone_s < _MISSED_AFTER_S or (gone_s < _MAKES_WAY_S and not self._job_runs())
+        if not waits:
+            del self._gone_at[name]
+        return waits
+
+    def _suffices(self, names: Sequence[str]) -> bool:
+        running = sum(self._processes[name].pid is not None for name in names)
+        wanted = as_submitted(self._settings, JobRecord(self._settings.home)).flink.parallelism
+        return running * self._settings.stack.task_slots >= wanted
+
+    def _job_runs(self) -> bool:
+        try:
+            return job_health(self._settings).healthy
+        except CommandError:
+            return False
+
+
 class Supervisor:
     """Watches all parts of a stack, and the job.
 
@@ -166,17 +226,20 @@ class Supervisor:
         record = RestartLog(settings.home)
         record.clear()
         keeper = JobKeeper(settings, record, stop)
-        hooks = {JobManager.name: keeper.jobmanager_lost}
         standbys = {part.name: part for component in components for part in component.standbys()}
         parts = {part.name: part for component in components for part in component.parts() if part.processes()}
         parts |= standbys
+        taskmanagers = TaskManagers(
+            settings, [part for part in parts.values() if isinstance(part, TaskManager)], keeper
+        )
         self._watches = [
             PartWatch(
                 part,
                 record,
                 stop,
-                restarting=hooks.get(part.name),
+                restarting=taskmanagers.jobmanager_lost if part.name == JobManager.name else None,
                 depends_on=parts.get(JobManager.name) if isinstance(part, TaskManager) else None,
+                waits=partial(taskmanagers.makes_way, part.name) if isinstance(part, TaskManager) else lambda: False,
                 begin=part.name in standbys,
             )
             for part in parts.values()

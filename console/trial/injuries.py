@@ -17,7 +17,7 @@ from console.flink_rest import FlinkRest
 from console.job_record import JobRecord
 from console.stack.flink import TASKMANAGERS
 from console.stack.flink_home import FlinkHome
-from console.stack.process import DetachedProcess
+from console.stack.process import DetachedProcess, runs
 from console.stack.python_workers import python_workers
 from console.trial.stores import redis_newest, rows_newest
 
@@ -143,11 +143,7 @@ class Kill(Injury):
     def _inflict(self) -> float:
         self._victim = self._choose()
         moment = time.time()
-        self._victim.kill()
-        try:
-            self._victim.wait(_GONE_S)
-        except psutil.TimeoutExpired as error:
-            raise Miss(f"process {self._victim.pid} survived SIGKILL") from error
+        _kill(self._victim)
         return moment
 
     def _choose(self) -> psutil.Process:
@@ -236,9 +232,8 @@ class KillAtCommit(KillTaskManager):
         victim, interval = self._choose(), self._ground.settings.flink.checkpoint_interval_ms
         folder, triggered = self._await_acknowledged()
         moment = time.time()
-        victim.kill()
         self._victim = victim
-        victim.wait(_GONE_S)
+        _kill(victim)
         # Committed predictions end where the checkpoint before began, if this one's were not committed.
         time.sleep(0.3)
         self._checkpoint = int(folder.name.rpartition("-")[2])
@@ -335,6 +330,13 @@ class FillDisk(Injury):
             for victim, limit in zip(victims, limits, strict=True):
                 victim.rlimit(resource.RLIMIT_FSIZE, limit)
         return moment
+
+
+def _kill(victim: psutil.Process) -> None:
+    """Kill a process and wait for its end; its parent may take its time to hear of it."""
+    victim.kill()
+    if _await(lambda: not runs(victim), _GONE_S) is None:
+        raise Miss(f"process {victim.pid} survived SIGKILL")
 
 
 def _holds_metadata(folder: Path) -> bool:

@@ -25,7 +25,7 @@ def rendered(home: Path, **flink: str) -> dict[str, object]:
 
 def test_the_cluster_runs_with_the_file_of_the_project_and_this_machines_values_over_it(tmp_path: Path) -> None:
     values = rendered(tmp_path, rest_address="http://127.0.0.1:18081")
-    own = ("rest.address", "rest.bind-address", "heartbeat.timeout")
+    own = ("rest.address", "rest.bind-address", "heartbeat.timeout", "taskmanager.slot.timeout")
     assert {key: values[key] for key in SOURCE if key not in own} == {
         key: value for key, value in SOURCE.items() if key not in own
     }

@@ -10,10 +10,15 @@ import psutil
 import pytest
 
 from console.errors import CommandError
+from console.job_record import JobRecord
+from console.stack import supervisor
 from console.stack.component import Component, Health
+from console.stack.flink import TASKMANAGERS, TaskManager
+from console.stack.ports import free_port
 from console.stack.process import DetachedProcess
 from console.stack.restarts import RestartLog, RestartPolicy
-from console.stack.supervisor import PartWatch
+from console.stack.supervisor import PartWatch, TaskManagers
+from jobs.settings import FlinkSettings, Settings, StackSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -162,6 +167,8 @@ def test_a_part_that_does_not_start_is_given_up_in_a_sentence_that_says_what_to_
 def test_what_a_process_started_in_the_background_outlives_it_and_its_other_children_do_not(tmp_path: Path) -> None:
     program = f"""
 import pathlib, subprocess, time
+from console.stack.flink import TASKMANAGERS, TaskManager
+from console.stack.ports import free_port
 from console.stack.process import DetachedProcess
 DetachedProcess(pathlib.Path({str(tmp_path)!r}), "detached").spawn(["sleep", "600"])
 child = subprocess.Popen(["sleep", "600"])
@@ -206,3 +213,80 @@ def test_a_part_in_reserve_is_started_by_its_watch_and_that_is_no_restart(tmp_pa
         assert record.read() == {}
     finally:
         part.stop()
+
+
+class Keeper:
+    """The keeper of a job that is to run."""
+
+    has_a_job = True
+
+    def jobmanager_lost(self) -> None:
+        pass
+
+
+@pytest.fixture
+def taskmanagers(tmp_path: Path) -> Iterator[tuple[TaskManagers, dict[str, DetachedProcess]]]:
+    """Two TaskManagers with two slots each, a job with two subtasks, and no JobManager to ask for it."""
+    settings = Settings(
+        stack=StackSettings(home=tmp_path, task_slots=2),
+        flink=FlinkSettings(rest_address=f"http://127.0.0.1:{free_port()}"),
+    )
+    parts = [TaskManager(settings, name) for name in TASKMANAGERS]
+    processes = {part.name: process for part in parts for process in part.processes()}
+    for process in processes.values():
+        DetachedProcess(tmp_path, process.name).spawn(["sleep", "600"])
+    JobRecord(tmp_path).submitted("0" * 32, "", 2, checkpoints="", savepoints="")
+    yield TaskManagers(settings, parts, Keeper()), processes
+    for process in processes.values():
+        process.stop()
+
+
+def test_a_taskmanager_that_died_waits_while_the_other_one_restores_the_job_but_not_for_ever(
+    taskmanagers: tuple[TaskManagers, dict[str, DetachedProcess]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    them, processes = taskmanagers
+    first = TASKMANAGERS[0]
+    processes[first].stop()
+    assert them.makes_way(first)
+    monkeypatch.setattr(supervisor, "_MISSED_AFTER_S", 0.0)
+    assert them.makes_way(first)
+    monkeypatch.setattr(supervisor, "_MAKES_WAY_S", 0.0)
+    assert not them.makes_way(first)
+
+
+def test_a_taskmanager_that_died_starts_at_once_if_the_job_finds_no_room_without_it(
+    taskmanagers: tuple[TaskManagers, dict[str, DetachedProcess]],
+) -> None:
+    them, processes = taskmanagers
+    first, second = TASKMANAGERS
+    processes[first].stop()
+    processes[second].stop()
+    assert not them.makes_way(first)
+    assert not them.makes_way(second)
+
+
+def test_without_a_job_nothing_waits(taskmanagers: tuple[TaskManagers, dict[str, DetachedProcess]]) -> None:
+    them, processes = taskmanagers
+    them._keeper.has_a_job = False
+    processes[TASKMANAGERS[0]].stop()
+    assert not them.makes_way(TASKMANAGERS[0])
+
+
+def test_when_the_jobmanager_dies_the_taskmanager_with_the_job_is_the_only_one_left(
+    taskmanagers: tuple[TaskManagers, dict[str, DetachedProcess]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    them, processes = taskmanagers
+    first, second = TASKMANAGERS
+    busy = processes[second].pid
+    monkeypatch.setattr(supervisor, "python_workers", lambda pid: ["a worker"] if pid == busy else [])
+    them.jobmanager_lost()
+    assert processes[first].pid is None
+    assert processes[second].pid == busy
+
+
+def test_when_the_jobmanager_dies_and_no_taskmanager_has_the_job_all_stay(
+    taskmanagers: tuple[TaskManagers, dict[str, DetachedProcess]],
+) -> None:
+    them, processes = taskmanagers
+    them.jobmanager_lost()
+    assert all(process.pid for process in processes.values())
