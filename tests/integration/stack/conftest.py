@@ -79,6 +79,11 @@ class StackOnTrial:
         """Process ids by name."""
         return {file.stem: int(file.read_text().split()[0]) for file in (self.home / "run").glob("*.pid")}
 
+    def logs(self, *names: str) -> str:
+        """What some processes have logged."""
+        files = [self.home / "logs" / f"{name}.log" for name in names]
+        return "\n".join(f"{file.name}:\n{file.read_text()}" for file in files if file.exists())
+
     def kill(self, *names: str) -> None:
         """Kill processes as the kernel would, all at once, and wait until they are gone."""
         processes = [psutil.Process(self.pids()[name]) for name in names]

@@ -96,7 +96,8 @@ def test_everything_that_is_killed_at_once_is_healthy_again_and_status_says_what
     for name in COMPONENTS:
         assert status["components"][name]["last_restart"].endswith("its process was gone"), name
     # The others may have to try again until the servers that they need are there.
-    assert {name: status["components"][name]["restarts"] for name in SERVERS} == dict.fromkeys(SERVERS, 1)
+    restarts = {name: status["components"][name]["restarts"] for name in SERVERS}
+    assert restarts == dict.fromkeys(SERVERS, 1), supervised_stack.logs("supervise", *SERVERS)
     after = supervised_stack.pids()
     assert not {name for name in PROCESSES if after[name] == before[name]}
 
