@@ -198,12 +198,19 @@ def _reachable(path: Path, user: pwd.struct_passwd) -> bool:
 
 def _end_orphans(data: Path) -> None:
     """End the children of a killed server: as long as one of them is there, no new server starts on its data."""
-    servers = [process for process in psutil.process_iter(["name", "cwd"]) if process.info["name"] == "postgres"]
-    orphans = [process for process in servers if process.info["cwd"] == str(data)]
+    # Not with attributes to ask for ahead: psutil keeps the answers for all threads in one place.
+    orphans = [process for process in psutil.process_iter() if _serves(process, data)]
     for orphan in orphans:
         with suppress(psutil.NoSuchProcess):
             orphan.kill()
     psutil.wait_procs(orphans, timeout=_ORPHANS_S)
+
+
+def _serves(process: psutil.Process, data: Path) -> bool:
+    try:
+        return process.name() == "postgres" and process.cwd() == str(data)
+    except psutil.Error:  # gone in the meantime, or another user's
+        return False
 
 
 def _forget_dead_server(data: Path) -> None:

@@ -18,9 +18,18 @@ def python_workers(taskmanager: int | None) -> list[psutil.Process]:
         below = [] if taskmanager is None else psutil.Process(taskmanager).children(recursive=True)
     except psutil.NoSuchProcess:
         return []
-    forked = {process.info["name"]: process for process in psutil.process_iter(["name"])}
     asked = [process for process in below if WORKER in _command(process)]
+    if not asked:
+        return []
+    forked = {_name(process): process for process in psutil.process_iter()}
     return [forked.get(WORKER_NAME.format(launcher=process.pid), process) for process in asked]
+
+
+def _name(process: psutil.Process) -> str:
+    try:
+        return process.name()
+    except psutil.Error:
+        return ""
 
 
 def _command(process: psutil.Process) -> list[str]:
