@@ -1,4 +1,4 @@
-"""Failures at random moments and a steady minute, each on a stack of its own and told by the command alone."""
+"""Failures at random moments and a steady half minute, each on a stack of its own and told by the command alone."""
 
 from __future__ import annotations
 
@@ -52,9 +52,9 @@ def test_a_worker_a_job_manager_a_broker_and_a_commit_die_and_nothing_is_lost_or
 
 
 @pytest.mark.timeout(600)
-def test_a_steady_minute_is_sampled_and_clean(new_environment: Callable[[], dict[str, str]]) -> None:
-    result = run_trial(new_environment(), "soak", "--minutes", "1", "--rate", "200", timeout_s=600)
-    assert result["samples"] > 20
+def test_a_steady_half_minute_is_sampled_and_clean(new_environment: Callable[[], dict[str, str]]) -> None:
+    result = run_trial(new_environment(), "soak", "--minutes", "0.5", "--rate", "200", timeout_s=600)
+    assert result["samples"] > 10
     assert {"jobmanager_mb", "taskmanager_mb", "workers_mb", "checkpoint_kb", "checkpoint_ms"} <= result[
         "trends"
     ].keys()
