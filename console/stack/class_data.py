@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING
 from console.stack.process import DetachedProcess
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from pwd import struct_passwd
+    from collections.abc import Sequence
 
 _CLASSPATH = ("-cp", "-classpath")
 _SUFFIX = ".jsa"
@@ -98,20 +97,13 @@ class JavaProcess(DetachedProcess):
         self._class_data = ClassData(home)
         self._job = home / "job.json"
 
-    def spawn(
-        self,
-        command: Sequence[str | Path],
-        environment: Mapping[str, str] | None = None,
-        directory: Path | None = None,
-        user: struct_passwd | None = None,
-    ) -> None:
-        """Start it, in a session of its own; see :class:`DetachedProcess`."""
-        super().spawn(self._class_data.used_by(self.name, command), environment, directory, user)
-
     def stop(self, timeout_s: float = 20) -> None:
         """Ask it to end, with its children; kill those that have not ended in time."""
         super().stop(timeout_s)
         self._class_data.keep(self.name, useful=self._job.exists())
+
+    def _line(self, command: Sequence[str | Path]) -> Sequence[str | Path]:
+        return self._class_data.used_by(self.name, command)
 
 
 def _digest(command: Sequence[str | Path]) -> str:

@@ -74,7 +74,7 @@ class DetachedProcess:
         self.log_file.parent.mkdir(parents=True, exist_ok=True)
         with self.log_file.open("ab") as log:
             process = subprocess.Popen(
-                [str(part) for part in command],
+                [str(part) for part in self._line(command)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -129,6 +129,10 @@ class DetachedProcess:
             return ""
         lines = self.log_file.read_text(encoding="utf-8", errors="replace").splitlines()[-_LOG_LINES:]
         return f"; see {self.log_file}, which ends with:\n" + "\n".join(f"  {line}" for line in lines)
+
+    def _line(self, command: Sequence[str | Path]) -> Sequence[str | Path]:
+        """What is started for a command."""
+        return command
 
     def _process(self) -> psutil.Process | None:
         try:
