@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from console.job_record import JobRecord
     from jobs.settings import Settings
 
-_AFTER_S = 3.0
+_AFTER_S = 20.0
 """Getting ready takes seven seconds of computing: not while the job itself is only just starting."""
 
 
