@@ -1,4 +1,4 @@
-"""Classes that a JVM keeps for the next one like it: the second start on a machine costs half of the first.
+"""Classes that a JVM keeps for the next one like it: the second start on a machine costs a fifth less.
 
 Most of a start is the loading and checking of some ten thousand classes. A JVM can write those it has loaded to an
 archive as it ends, and map them into its memory the next time (application class-data sharing, JEP 350). An archive
@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from console.stack.jars import caches
 from console.stack.process import DetachedProcess
 
 if TYPE_CHECKING:
@@ -36,8 +37,7 @@ class ClassData:
     """
 
     def __init__(self, home: Path, folder: Path | None = None) -> None:
-        caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-        self._folder = folder or caches / "tickcast" / "classes"
+        self._folder = folder or caches() / "classes"
         self._written = home / "run"
 
     def used_by(self, name: str, command: Sequence[str | Path]) -> list[str | Path]:

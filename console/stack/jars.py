@@ -58,10 +58,14 @@ def fetch_all() -> None:
         jars(jar_set)
 
 
+def caches() -> Path:
+    """Folder of what can be fetched or made anew, shared by all checkouts on the machine."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tickcast"
+
+
 def cache_folder(projects: Path = _PROJECTS) -> Path:
     """Where the files are kept; another list of files is another folder."""
-    root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return root / "tickcast" / "jars" / hashlib.sha256((projects / _SUMS).read_bytes()).hexdigest()[:12]
+    return caches() / "jars" / hashlib.sha256((projects / _SUMS).read_bytes()).hexdigest()[:12]
 
 
 def _fetch(jar_set: str, projects: Path, folder: Path) -> None:

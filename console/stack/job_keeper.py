@@ -51,7 +51,7 @@ class JobKeeper:
     @property
     def has_a_job(self) -> bool:
         """Whether there is one to take up."""
-        return self._ours()
+        return self._job.expected_to_run() and self._job.job_id() != self._left_alone
 
     def run(self) -> None:
         """Take the job up whenever it is lost, until stopped."""
@@ -59,7 +59,7 @@ class JobKeeper:
             if self._lost.wait(_LOOK_S):
                 self._lost.clear()
                 self._take_up()
-            elif self._ours():
+            elif self.has_a_job:
                 self._reserve.keep()
             else:
                 self._reserve.drop()
@@ -67,9 +67,9 @@ class JobKeeper:
 
     def _take_up(self) -> None:
         policy = RestartPolicy()
-        if self._ours():
+        if self.has_a_job:
             self._record.restarted(JOB, "its JobManager was lost")
-        while self._ours():
+        while self.has_a_job:
             delay_s = policy.next_delay()
             if delay_s is None:
                 self._give_up(policy.most_in_a_row)
@@ -95,9 +95,6 @@ class JobKeeper:
         # Translating the job takes longer than a JobManager's start: the one need not wait for the other.
         job = submit_job(settings, start, to_starting_cluster=True, run=self._reserve.take())
         self._log.info("submitted", job=job.id)
-
-    def _ours(self) -> bool:
-        return self._job.expected_to_run() and self._job.job_id() != self._left_alone
 
     def _known(self) -> bool:
         return any(job.id == self._job.job_id() for job in self._rest.jobs())

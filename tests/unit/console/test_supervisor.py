@@ -167,8 +167,6 @@ def test_a_part_that_does_not_start_is_given_up_in_a_sentence_that_says_what_to_
 def test_what_a_process_started_in_the_background_outlives_it_and_its_other_children_do_not(tmp_path: Path) -> None:
     program = f"""
 import pathlib, subprocess, time
-from console.stack.flink import TASKMANAGERS, TaskManager
-from console.stack.ports import free_port
 from console.stack.process import DetachedProcess
 DetachedProcess(pathlib.Path({str(tmp_path)!r}), "detached").spawn(["sleep", "600"])
 child = subprocess.Popen(["sleep", "600"])
