@@ -14,6 +14,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pyflink.datastream import RuntimeContext
 
 _ANSWER_S = 60.0
@@ -37,6 +39,23 @@ def hasten(runtime_context: RuntimeContext) -> None:
         states = _KeyedStates(backend)
         backend.set_current_key = states.change_to
         backend.commit = states.commit
+
+
+def at_bundle_end(runtime_context: RuntimeContext, last_word: Callable[[], list[Any]]) -> bool:
+    """Has a function called at the end of each bundle, for results like those of `process_element`.
+
+    Args:
+        runtime_context: The operator's, in `open`.
+        last_word: What is called.
+
+    Returns:
+        Whether it will be; not in a process whose operations are PyFlink's own (`jobs.workers.bundles`).
+    """
+    backend: Any = getattr(runtime_context, "_keyed_state_backend", None)
+    if not hasattr(backend, "last_word"):
+        return False
+    backend.last_word = last_word
+    return True
 
 
 class _Key:

@@ -161,9 +161,15 @@ class Block(NamedTuple):
     asked: list[Asked]
 
 
-def predictions_block(requests: Sequence[Request]) -> bytes:
-    """Answered requests with the same versions as one block."""
-    return _block(requests, [(*request.subject, request.market_time, None) for request in requests])
+def predictions_blocks(requests: Iterable[Request]) -> list[bytes]:
+    """Answered requests: a block for each set of versions."""
+    by_versions: dict[tuple[str, ...], list[Request]] = {}
+    for request in requests:
+        by_versions.setdefault(request.versions, []).append(request)
+    return [
+        _block(together, [(*request.subject, request.market_time, None) for request in together])
+        for together in by_versions.values()
+    ]
 
 
 def outcomes_blocks(judged: Iterable[tuple[Request, Realised]]) -> list[bytes]:

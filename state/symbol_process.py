@@ -16,11 +16,11 @@ from pyflink.datastream.state import ListStateDescriptor, MapStateDescriptor
 from state import codec, records
 from state.intake import Intake
 from state.journal import Memory
-from state.keyed_states import hasten
+from state.keyed_states import at_bundle_end, hasten
 from state.market_board import KEEP_S, MarketBoard
 from state.market_state import group_of
 from state.outcomes import SETTLE_EVERY_MS
-from state.requests import Request, Subject, outcomes_blocks, predictions_block
+from state.requests import Request, Subject, outcomes_blocks, predictions_blocks
 from state.rules import TradingCalendar
 from state.stillness import LOOK_EVERY_MS, Stillness
 from state.symbol_state import SymbolState
@@ -29,6 +29,7 @@ from state.warm import warm_up
 
 if TYPE_CHECKING:
     from state.intake import TickTimes
+    from state.outcomes import Realised
     from state.rules import MarketRules
     from state.tick import Tick
 
@@ -95,6 +96,9 @@ class SymbolProcess(KeyedBroadcastProcessFunction):  # type: ignore[misc]
         # The bytes above are the truth; this holds them unpacked for as long as this worker lives.
         self._memories: dict[str, Memory] = {}
         self._waiting: dict[int, list[Request]] = {}
+        self._asked: list[Request] = []
+        self._judged: list[tuple[Request, Realised]] = []
+        self._gathers = at_bundle_end(runtime_context, self._take_requests)
         self._moved_at = _now()
         self._board: MarketBoard | None = None
         self._covered = 0
@@ -125,7 +129,7 @@ class SymbolProcess(KeyedBroadcastProcessFunction):  # type: ignore[misc]
         memory = self._memories.get(symbol)
         outputs: list[Any] = []
         if memory is None:
-            memory = self._recall(symbol, ctx, now, outputs)
+            memory = self._recall(symbol, ctx, now)
         state = memory.state
         event_time = tick.event_time
         self._stillness.traded(event_time)
@@ -133,18 +137,18 @@ class SymbolProcess(KeyedBroadcastProcessFunction):  # type: ignore[misc]
         if event_time <= watermark:
             self._late.inc()
             outputs.append((LATE, (symbol, records.to_json(records.late_record(tick, watermark, partition, offset)))))
-            return outputs
+            return self._with_requests(outputs)
         key = codec.trade_key(tick.trade_id)
         if key is not None and state.repeats(event_time, key):
             self._duplicates.inc()
-            return outputs
+            return self._with_requests(outputs)
         request = self._remember(memory, tick, key, partition, offset)
-        self._ask(memory, request, ctx, now, outputs)
+        self._ask(memory, request, ctx, now)
         self._set_timers(memory, ctx, now)
         outputs.extend(
             (ALERTS, (symbol, records.to_json(records.alert_record(symbol, alert)))) for alert in state.take_alerts()
         )
-        return outputs
+        return self._with_requests(outputs)
 
     def process_broadcast_element(self, value: Any, ctx: KeyedBroadcastProcessFunction.Context) -> list[Any]:
         """The next market snapshot: whoever has waited for it asks the model, and so does who has waited in vain."""
@@ -154,23 +158,23 @@ class SymbolProcess(KeyedBroadcastProcessFunction):  # type: ignore[misc]
             return []
         self._moved_at = _now()
         ctx.get_broadcast_state(SNAPSHOTS).put(second % KEEP_S, board.post(second, block, tuple(versions.split())))
-        return [
-            predictions_block([self._answer(request) for request in together])
-            for due in sorted(waited for waited in self._waiting if waited <= second)
-            if (together := [request for request in self._waiting.pop(due) if not request.answered])
-        ]
+        for due in sorted(waited for waited in self._waiting if waited <= second):
+            for request in self._waiting.pop(due):
+                if not request.answered:
+                    self._asked.append(self._answer(request))
+        return self._with_requests([])
 
     def on_timer(self, timestamp: int, ctx: KeyedBroadcastProcessFunction.OnTimerContext) -> list[Any]:
         """Event time has passed something's end; or a while has gone by in which nothing came at all."""
         symbol = ctx.get_current_key()
         now = _now()
         outputs: list[Any] = []
-        memory = self._memories.get(symbol) or self._recall(symbol, ctx, now, outputs)
+        memory = self._memories.get(symbol) or self._recall(symbol, ctx, now)
         watermark = ctx.timer_service().current_watermark()
         self._stillness.look(now, watermark)
         if ctx.time_domain() == TimeDomain.PROCESSING_TIME:
             memory.looks = False
-            self._give_up(memory, now, outputs)
+            self._give_up(memory, now)
             last_due = memory.state.last_due
             if last_due is not None:
                 watermark = self._stillness.settled(now, last_due)
@@ -178,7 +182,7 @@ class SymbolProcess(KeyedBroadcastProcessFunction):  # type: ignore[misc]
             memory.timer = None
         self._settle(symbol, memory, watermark, outputs)
         self._set_timers(memory, ctx, now)
-        return outputs
+        return self._with_requests(outputs)
 
     def _remember(self, memory: Memory, tick: Tick, key: int | None, partition: int, offset: int) -> Request:
         """Takes a tick into the symbol's state and journal."""
@@ -194,11 +198,11 @@ class SymbolProcess(KeyedBroadcastProcessFunction):  # type: ignore[misc]
             memory.fold(all_keys=True)
         return request
 
-    def _ask(self, memory: Memory, request: Request, ctx: Any, now: int, outputs: list[Any]) -> None:
+    def _ask(self, memory: Memory, request: Request, ctx: Any, now: int) -> None:
         """Sends a request to the model if its snapshot is there, or none can come; lets it wait otherwise."""
         board = self._board or self._read_board(ctx)
         if request.second <= board.newest:
-            self._send(memory, request, outputs)
+            self._send(memory, request)
             return
         request.since = now
         self._waiting.setdefault(request.second, []).append(request)
@@ -206,9 +210,9 @@ class SymbolProcess(KeyedBroadcastProcessFunction):  # type: ignore[misc]
             memory.looks = True
             ctx.timer_service().register_processing_time_timer(now + self._patience_ms)
 
-    def _send(self, memory: Memory, request: Request, outputs: list[Any]) -> None:
+    def _send(self, memory: Memory, request: Request) -> None:
         """Sends a request to the model as things stand; one without a snapshot is remembered to have had none."""
-        outputs.append(predictions_block([self._answer(request)]))
+        self._asked.append(self._answer(request))
         if request.market_time is None:
             memory.gave_up(request)
 
@@ -222,7 +226,7 @@ class SymbolProcess(KeyedBroadcastProcessFunction):  # type: ignore[misc]
             request.give_up(versions)
         return request
 
-    def _give_up(self, memory: Memory, now: int, outputs: list[Any]) -> None:
+    def _give_up(self, memory: Memory, now: int) -> None:
         """Sends what has waited too long to the model without a snapshot."""
         is_still = now - self._moved_at >= self._patience_ms * _STILL_PATIENCE
         for request in memory.requests.values():
@@ -231,7 +235,7 @@ class SymbolProcess(KeyedBroadcastProcessFunction):  # type: ignore[misc]
             is_history = now - request.subject.event_time > _BEHIND_MS
             patience_ms = self._patience_ms * (_BEHIND_PATIENCE if is_history and not is_still else 1)
             if now - request.since >= patience_ms:
-                self._send(memory, request, outputs)
+                self._send(memory, request)
 
     def _settle(self, symbol: str, memory: Memory, watermark: int, outputs: list[Any]) -> None:
         state = memory.state
@@ -244,12 +248,22 @@ class SymbolProcess(KeyedBroadcastProcessFunction):  # type: ignore[misc]
         judged = [(memory.requests.pop((one.partition, one.offset)), one) for one in outcomes]
         for request, _ in judged:
             if not request.answered:  # a stream that stopped was given up before its market
-                outputs.append(predictions_block([self._answer(request)]))
-        outputs.extend(outcomes_blocks(judged))
+                self._asked.append(self._answer(request))
+        self._judged += judged
         if state.session != session:
             memory.fold(all_keys=True)
         else:
             memory.moved(watermark)
+
+    def _with_requests(self, outputs: list[Any]) -> list[Any]:
+        """An element's results; the requests among them stay until the bundle ends, where somebody asks for them."""
+        return outputs if self._gathers else outputs + self._take_requests()
+
+    def _take_requests(self) -> list[bytes]:
+        """Blocks of all requests since the last ones, predictions before outcomes."""
+        blocks = predictions_blocks(self._asked) + outcomes_blocks(self._judged)
+        self._asked, self._judged = [], []
+        return blocks
 
     def _set_timers(self, memory: Memory, ctx: Any, now: int) -> None:
         """Keeps one event-time timer for what is due next, and one in processing time against a stream that stops."""
@@ -268,7 +282,7 @@ class SymbolProcess(KeyedBroadcastProcessFunction):  # type: ignore[misc]
                 now + (min(self._patience_ms, LOOK_EVERY_MS) if waits else LOOK_EVERY_MS)
             )
 
-    def _recall(self, symbol: str, ctx: Any, now: int, outputs: list[Any]) -> Memory:
+    def _recall(self, symbol: str, ctx: Any, now: int) -> Memory:
         """Unpacks a symbol's memory out of Flink's state: after a restore, or in a new worker."""
         if self._board is None:
             self._read_board(ctx)
@@ -283,7 +297,7 @@ class SymbolProcess(KeyedBroadcastProcessFunction):  # type: ignore[misc]
             if request.second <= self._covered:
                 self._answer(request)
             else:
-                self._ask(memory, request, ctx, now, outputs)
+                self._ask(memory, request, ctx, now)
         return memory
 
     def _read_board(self, ctx: Any) -> MarketBoard:

@@ -14,6 +14,7 @@ import sys
 from jobs.workers.protocol import DIRECTORY_VARIABLE, FORKED, Order, connect, receive_code, send_order
 
 WORKER = "pyflink.fn_execution.beam.beam_boot"
+BOOT = "jobs.workers.boot"
 JOB = f"{os.path.dirname(os.path.dirname(os.path.abspath(__file__)))}/main.py"  # noqa: PTH100, PTH120 - as below
 
 _ANSWER_S = 60.0
@@ -29,6 +30,8 @@ def main() -> None:
         code = _in_nursery(directory, order)
         if code is not None:
             _end_as(code)
+    if order is not None and order.module == WORKER:
+        arguments = ["-m", BOOT, WORKER, *order.arguments]
     os.execv(sys.executable, [sys.executable, *arguments])  # noqa: S606 - the very program that was asked for
 
 

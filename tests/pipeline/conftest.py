@@ -21,6 +21,7 @@ from console.stack.topics import create_topics
 from feeds.source import RawMessage
 from jobs.settings import PROJECT_ROOT, Settings
 from jobs.topics import Topic, topic_name
+from jobs.workers.bundles import install
 from state.features import FEATURE_COUNT, FEATURE_NAMES, SCHEMA_HASH
 from udfs.artifact import activate, write_artifact
 from udfs.manifest import CLASSES, Calibration, Manifest, Scaler, TrainingWindow
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
     from pyflink.datastream import StreamExecutionEnvironment
 
     from console.stack.kafka import KafkaBroker
+
+# The workers run in this process.
+install()
 
 MODEL_VERSION = "test-v1"
 

@@ -11,11 +11,12 @@ from pyflink.datastream.state import ListStateDescriptor
 from pyflink.table import Schema, StreamTableEnvironment
 
 from jobs.keyed import keyed_stream
+from state.keyed_states import at_bundle_end
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from pyflink.datastream import StreamExecutionEnvironment
+    from pyflink.datastream import KeyedStream, StreamExecutionEnvironment
 
     from jobs.settings import Settings
 
@@ -39,10 +40,28 @@ class Recall(KeyedProcessFunction):
         yield ctx.get_current_key(), timestamp, -1, len(list(self._before.get() or ()))
 
 
-def test_a_table_keyed_in_the_jvm_has_its_keys_times_state_timers_and_checkpoints(
-    make_environment: Callable[[Settings], StreamExecutionEnvironment], stack_settings: Settings
-) -> None:
-    env = make_environment(stack_settings)
+class TellAtTheEnd(KeyedProcessFunction):
+    """Keeps what it is given until the bundle ends; timers count, too."""
+
+    def open(self, runtime_context: RuntimeContext) -> None:
+        self._kept: list[int] = []
+        assert at_bundle_end(runtime_context, self._told)
+
+    def process_element(self, value: Any, ctx: KeyedProcessFunction.Context) -> None:
+        self._kept.append(value[0])
+        ctx.timer_service().register_event_time_timer(ctx.timestamp() + 500)
+
+    def on_timer(self, timestamp: int, ctx: KeyedProcessFunction.OnTimerContext) -> list[str]:  # noqa: ARG002 - interface
+        self._kept.append(timestamp)
+        return []
+
+    def _told(self) -> list[str]:
+        told, self._kept = self._kept, []
+        return [" ".join(map(str, told))] if told else []
+
+
+def numbers_by_key(env: StreamExecutionEnvironment) -> KeyedStream:
+    """Three numbers of two keys at three moments."""
     tables = StreamTableEnvironment.create(env)
     tables.get_config().set("table.local-time-zone", "UTC")
     numbers = env.from_collection(
@@ -58,8 +77,13 @@ def test_a_table_keyed_in_the_jvm_has_its_keys_times_state_timers_and_checkpoint
     )
     tables.create_temporary_view("numbers", numbers, schema.build())
     table = tables.sql_query("SELECT f0, ROW(f1), moment FROM numbers")
+    return keyed_stream(tables, table, Types.STRING(), Types.ROW([Types.LONG()]))
 
-    seen = keyed_stream(tables, table, Types.STRING(), Types.ROW([Types.LONG()])).process(Recall(), SEEN)
+
+def test_a_table_keyed_in_the_jvm_has_its_keys_times_state_timers_and_checkpoints(
+    make_environment: Callable[[Settings], StreamExecutionEnvironment], stack_settings: Settings
+) -> None:
+    seen = numbers_by_key(make_environment(stack_settings)).process(Recall(), SEEN)
     # Exactly once, what is collected shows only when a checkpoint has completed.
     with seen.execute_and_collect() as collected:
         rows = sorted(tuple(row) for row in collected)
@@ -72,3 +96,15 @@ def test_a_table_keyed_in_the_jvm_has_its_keys_times_state_timers_and_checkpoint
         ("b", 2000, 2, 0),
         ("b", 2500, -1, 1),
     ]
+
+
+def test_what_a_function_keeps_until_its_bundle_ends_is_handed_on_together(
+    make_environment: Callable[[Settings], StreamExecutionEnvironment], stack_settings: Settings
+) -> None:
+    env = make_environment(stack_settings)
+    env.set_parallelism(1)
+    with numbers_by_key(env).process(TellAtTheEnd(), Types.STRING()).execute_and_collect() as collected:
+        bundles = [bundle.split() for bundle in collected]
+
+    assert sorted(int(one) for bundle in bundles for one in bundle) == [1, 2, 3, 1500, 2500, 3750]
+    assert len(bundles) < 6

@@ -6,7 +6,7 @@ import numpy as np
 
 from state.features import MARKET_COUNT, OWN_COUNT
 from state.outcomes import Realised
-from state.requests import Request, Subject, outcomes_blocks, predictions_block, read_block
+from state.requests import Request, Subject, outcomes_blocks, predictions_blocks, read_block
 
 
 def answered(number: int, versions: tuple[str, ...] = ("v1",)) -> Request:
@@ -34,7 +34,7 @@ def test_a_request_comes_out_of_its_bytes_as_it_was_before_its_answer() -> None:
 
 def test_a_block_holds_the_features_of_its_requests_one_behind_the_other_and_what_to_tell() -> None:
     requests = [answered(number, ("v1", "v2")) for number in range(3)]
-    block = read_block(predictions_block(requests))
+    block = read_block(predictions_blocks(requests)[0])
     rows = np.frombuffer(block.rows, np.float32).reshape(3, OWN_COUNT + MARKET_COUNT)
     assert rows[:, 0].tolist() == [0, 1, 2]
     assert rows[:, -1].tolist() == [0, -1, -2]

@@ -13,7 +13,7 @@ import xgboost
 from state.features import FEATURE_COUNT, FEATURE_NAMES, MARKET_COUNT, OWN_COUNT, SCHEMA_HASH
 from state.outcomes import Realised
 from state.quality_watch import QualityWatch
-from state.requests import Request, Subject, outcomes_blocks, predictions_block
+from state.requests import Request, Subject, outcomes_blocks, predictions_blocks
 from state.rules import DriftRule
 from udfs.artifact import write_artifact
 from udfs.score_ticks import ScoreTicks
@@ -71,14 +71,16 @@ def added(answers: pd.DataFrame) -> dict[tuple[str, str], int]:
 
 
 def test_predictions_add_nothing_to_the_scores(function: ScoreTicks) -> None:
-    answers = function.eval(pd.Series([predictions_block(requests(3, "v1")), predictions_block(requests(2, "v1"))]))
+    answers = function.eval(
+        pd.Series([predictions_blocks(requests(3, "v1"))[0], predictions_blocks(requests(2, "v1"))[0]])
+    )
     assert [len(messages) for messages in answers["predictions"]] == [3, 2]
     assert answers["observed"].tolist() == [None, None]
 
 
 def test_the_outcomes_of_a_batch_add_once_to_each_version_and_role(function: ScoreTicks) -> None:
     blocks = [
-        predictions_block(requests(4, "v1", "v2")),
+        predictions_blocks(requests(4, "v1", "v2"))[0],
         *outcomes_blocks(map(judged, requests(9, "v1", "v2"))),
         *outcomes_blocks(map(judged, requests(5, "v2"))),
     ]
