@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import date
+from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from feeds.simulator.day import DayParameters, closing_prices, simulate_day
+from feeds.simulator.day import DayParameters, simulate_day
+from feeds.simulator.days import trading_days
 from feeds.simulator.universe import make_universe
 from feeds.trades import ticks_of
 
@@ -23,7 +25,6 @@ PEAK_RATE = 890.0
 _DAY = date(2024, 7, 21)
 _SEED = 7
 _HOT_SHARE = 0.5
-_FRIDAY, _SATURDAY = 4, 5
 
 
 class Shape(NamedTuple):
@@ -84,15 +85,7 @@ def days(count: int, trades_a_day: int, symbols: int) -> Iterator[tuple[date, li
         trades_a_day: Trades of each.
         symbols: Symbols that are listed.
     """
-    universe = make_universe(symbols, _SEED)
-    day = _DAY
-    for _ in range(count):
-        while day.weekday() in (_FRIDAY, _SATURDAY):
-            day += timedelta(days=1)
-        trades = simulate_day(universe, DayParameters(day=day, trades=trades_a_day, seed=_SEED, halt=False))
-        yield day, list(ticks_of(trades))
-        universe = universe.after(closing_prices(universe, trades))
-        day += timedelta(days=1)
+    return islice(trading_days(make_universe(symbols, _SEED), _DAY, trades_a_day, _SEED), count)
 
 
 def _simulated(symbols: int, trades: int, seed: int) -> pd.DataFrame:

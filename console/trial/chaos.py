@@ -71,7 +71,7 @@ def chaos(
             done = list(_injure(trial, Ground(trial.settings, watch), _plan(chosen, rounds, seed), seed, console))
             feed.finish()
             console.print("at rest: recomputing everything offline")
-            rest = await_rest(trial.settings, _REST_S)
+            rest = await_rest(trial.settings, _REST_S, unsettled)
         trial.failed = not (rest.clean and all(one.hit and one.recovery_s is not None for one in done))
     result = _result(done, rest) | {"ticks_sent": feed.sent, "clean": not trial.failed}
     if as_json:

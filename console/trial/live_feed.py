@@ -1,16 +1,17 @@
-"""Simulated trades of this very moment, at a steady rate, whatever happens to the broker."""
+"""Simulated trades at a steady rate, whatever happens to the broker: of this very moment, or whole days of the past."""
 
 from __future__ import annotations
 
 import itertools
 import threading
 import time
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Self
 
 from console.kafka_io import connection_config
 from feeds.producer import TickProducer
 from feeds.simulator.day import DayParameters
+from feeds.simulator.days import trading_days
 from feeds.simulator.source import TYPICAL_DAY, TYPICAL_SYMBOLS, SimulatedDay
 from feeds.simulator.universe import make_universe
 from feeds.source import FeedError
@@ -106,6 +107,8 @@ class LiveFeed:
             except FeedError:
                 self.interruptions += 1
                 self._stop.wait(_AGAIN_S)
+            else:
+                return
 
     def _producer(self) -> TickProducer:
         return TickProducer(connection_config(self._settings.kafka), topic_name(Topic.TICKS, self._settings.kafka))
@@ -119,10 +122,14 @@ class LiveFeed:
                 return
             if ahead < -_BEHIND_S:
                 due = time.monotonic()
-            producer.send(trade._replace(event_time=time.time_ns() // 1_000_000))
+            producer.send(self._stamped(trade))
             self.sent += 1
             if self._stop.is_set():
                 return
+
+    def _stamped(self, trade: Tick) -> Tick:
+        """The trade with the time that it has in the market."""
+        return trade._replace(event_time=time.time_ns() // 1_000_000)
 
     def _trades(self) -> Iterator[Tick]:
         """The day over and over; a number in front of each trade's id makes it one that has not been."""
@@ -135,3 +142,42 @@ class LiveFeed:
         for number in itertools.count(self._first):
             trade = day[number % len(day)]
             yield trade._replace(trade_id=f"{str(trade.trade_id)[:_ID_HEAD]}{number:0{_ID_DIGITS}}")
+
+
+class DaysFeed(LiveFeed):
+    """Sends whole trading days of the past, one after the other, each trade with the time of its day.
+
+    Event time goes on much faster than the clock, as it does in a replay: sessions open and end.
+
+    Args:
+        settings: Where to.
+        per_second: Trades a second.
+        seed: Of the simulated days.
+        days: How many; the last one is over before today.
+        trades: Trades of each day.
+    """
+
+    def __init__(self, settings: Settings, per_second: float, seed: int, days: int, trades: int) -> None:
+        super().__init__(settings, per_second, seed)
+        self._days = days
+        self._trades_a_day = trades
+
+    def finish(self) -> None:
+        """Waits until the last day is over.
+
+        Raises:
+            FeedError: It is not, in twice the time that is left.
+        """
+        left = self._days * self._trades_a_day - self.sent
+        self._thread.join(_JOIN_S + 2 * left / self.per_second)
+        if self._thread.is_alive():
+            raise FeedError("the trades could not be sent in time: the broker or this machine is too slow for the rate")
+
+    def _stamped(self, trade: Tick) -> Tick:
+        return trade
+
+    def _trades(self) -> Iterator[Tick]:
+        first = datetime.now(tz=UTC).date() - timedelta(days=self._days * 7 // 5 + 7)
+        days = trading_days(make_universe(TYPICAL_SYMBOLS, self._seed), first, self._trades_a_day, self._seed)
+        for _, ticks in itertools.islice(days, self._days):
+            yield from ticks

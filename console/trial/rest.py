@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, NamedTuple
 import psycopg
 import redis
 
-from console.trial.live_feed import unsettled
 from console.trial.stores import contradicted, missing_rows
 from console.verify import verify_topics
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from console.verdict import Verdict
     from jobs.settings import Settings
 
@@ -36,12 +37,13 @@ class AtRest(NamedTuple):
         return self.verdict.clean and not self.contradicted and not self.missing_rows and self.settled
 
 
-def await_rest(settings: Settings, timeout_s: float) -> AtRest:
+def await_rest(settings: Settings, timeout_s: float, unsettled: Callable[[Verdict], int]) -> AtRest:
     """Compares until all is well or the time is up.
 
     Args:
         settings: Where to look.
         timeout_s: How long a job that is behind may take.
+        unsettled: How many results are pending beside those that may be.
     """
     deadline = time.monotonic() + timeout_s
     while True:

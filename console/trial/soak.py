@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from operator import attrgetter
 from typing import TYPE_CHECKING, Annotated, Any
 
 import orjson
@@ -12,7 +13,7 @@ from rich.table import Table
 
 from console.demo import PEAK_RATE
 from console.errors import CommandError
-from console.trial.live_feed import SETTINGS, LiveFeed
+from console.trial.live_feed import SETTINGS, DaysFeed, LiveFeed, unsettled
 from console.trial.rest import await_rest
 from console.trial.samples import Sampler, Trend, trends
 from console.trial.stack import trial_stack
@@ -29,6 +30,7 @@ _REST_S, _CATCH_UP_S = 180.0, 1800.0
 _FLAT_MB_PER_HOUR = 60.0
 """Memory that grows by more in an hour, measured over ten minutes or more, is not flat."""
 _JUDGED_AFTER_MIN = 10.0
+_TRADES_A_DAY = 80_000
 _OVERLOAD = 5.0
 _BACKLOG, _BACKLOG_S = 50_000, 60.0
 """So many ticks have to wait for the job before it is measured, and come about within this time."""
@@ -46,6 +48,9 @@ def soak(
 ) -> None:
     """Run a stack of its own at NEPSE's peak rate and sample memory, checkpoints and lag.
 
+    The trades are those of whole days, pressed together, so that sessions begin and end; with `--overload` they are of
+    this very moment.
+
     Exit code 0 only if all is clean in the end and, after ten minutes or more, memory was flat.
     """
     console = Console(stderr=as_json)
@@ -54,8 +59,13 @@ def soak(
         if overload:
             sustainable, sent_before = _sustainable(trial, sampler, seed, console)
             rate = _OVERLOAD * sustainable
+            feed: LiveFeed = LiveFeed(trial.settings, rate, seed, first=sent_before)
+        else:
+            days, trades = _days_of(round(minutes * 60 * rate))
+            feed = DaysFeed(trial.settings, rate, seed, days, trades)
+            console.print(f"{days} trading days of {trades:,} trades each")
         console.print(f"sending {rate:,.0f} ticks/s for {minutes:g} minutes")
-        with LiveFeed(trial.settings, rate, seed, first=sent_before) as feed:
+        with feed:
             began = time.monotonic()
             samples = _sample(sampler, minutes * 60, console)
             sent_s = time.monotonic() - began
@@ -63,7 +73,7 @@ def soak(
         if overload:
             samples += _catch_up(sampler, console)
         sampler.close()
-        rest = await_rest(trial.settings, _REST_S)
+        rest = await_rest(trial.settings, _REST_S, unsettled if overload else attrgetter("pending"))
         result = _result(samples, rest) | {"minutes": minutes, "ticks_per_s": round(feed.sent / sent_s, 1)}
         if overload:
             result |= {"sustainable_ticks_per_s": round(sustainable, 1), **_overload(samples)}
@@ -76,6 +86,12 @@ def soak(
         _show(result, console)
     if trial.failed:
         raise typer.Exit(1)
+
+
+def _days_of(total: int) -> tuple[int, int]:
+    """How many trading days so many trades make, and the trades of each."""
+    days = max(1, round(total / _TRADES_A_DAY))
+    return days, total // days
 
 
 def _sample(sampler: Sampler, seconds: float, console: Console) -> list[Sample]:

@@ -2,14 +2,16 @@ from __future__ import annotations
 
 import threading
 import time
+from datetime import UTC, datetime
 
 import pytest
 
 from console.errors import CommandError
 from console.trial.chaos import _chosen, _plan
 from console.trial.injuries import INJURIES
-from console.trial.live_feed import unsettled
+from console.trial.live_feed import DaysFeed, unsettled
 from console.trial.samples import Sample, trends
+from console.trial.soak import _days_of
 from console.trial.watch import CommittedWatch, Sight
 from console.verdict import TopicVerdict, Verdict
 from feeds.simulator.source import TYPICAL_SYMBOLS
@@ -49,6 +51,18 @@ def test_a_trial_is_settled_when_only_what_its_last_trades_wait_for_is_pending(s
     assert unsettled(pending(TYPICAL_SYMBOLS, silences)) == 0
     assert unsettled(pending(TYPICAL_SYMBOLS + 1, silences)) == 1
     assert unsettled(pending(TYPICAL_SYMBOLS, 2)) == 1
+
+
+def test_a_soak_s_trades_are_those_of_whole_days_that_are_over() -> None:
+    days, trades = _days_of(400_000)
+    assert (days, trades) == (5, 80_000)
+    assert _days_of(6_000) == (1, 6_000)
+    feed = DaysFeed(Settings(), 1000, seed=1, days=days, trades=200)
+    sent = [feed._stamped(trade) for trade in feed._trades()]
+    assert len(sent) == len({trade.trade_id for trade in sent}) == days * 200
+    dates = {datetime.fromtimestamp(trade.event_time / 1000, UTC).date() for trade in sent}
+    assert len(dates) == days
+    assert max(dates) < datetime.now(UTC).date()
 
 
 @pytest.fixture

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from datetime import UTC, date, datetime, timedelta
 from functools import cache
+from itertools import islice
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from feeds.simulator.day import DayParameters, closing_prices, simulate_day
+from feeds.simulator.days import trading_days
 from feeds.simulator.faults import Faults
 from feeds.simulator.source import TYPICAL_SYMBOLS, SimulatedDay
 from feeds.simulator.universe import Universe, make_universe
@@ -234,6 +236,16 @@ def test_the_next_day_starts_from_the_closing_prices() -> None:
     assert np.array_equal(tomorrow.closes[traded], closes[traded])
     assert np.array_equal(tomorrow.closes[~traded], universe().closes[~traded])
     assert (tomorrow.closes > 0).all()
+
+
+def test_days_in_a_row_are_trading_days_with_trades_of_their_own() -> None:
+    thursday = date(2024, 7, 25)
+    days = list(islice(trading_days(make_universe(30, 1), thursday, 500, 1), 3))
+    assert [day for day, _ in days] == [thursday, date(2024, 7, 28), date(2024, 7, 29)]
+    for day, ticks in days:
+        assert len(ticks) == 500
+        assert {datetime.fromtimestamp(tick.event_time / 1000, UTC).date() for tick in ticks} == {day}
+    assert len({tick.trade_id for _, ticks in days for tick in ticks}) == 1500
 
 
 def test_duplicates_come_shortly_after_their_originals_and_are_equal_to_them() -> None:
