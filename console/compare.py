@@ -12,14 +12,13 @@ from state.records import DRIFT_RULES, dead_letter_record, late_record
 from state.tick import MAX_RAW_BYTES, BadTickError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
     from collections.abc import Set as AbstractSet
 
     from console.golden import GoldenAnswer, Message
+    from console.messages import Json, Messages
     from state.intake import Intake
     from state.rules import MarketRules
-
-Json = dict[str, Any]
 
 
 def source(message: Json) -> Position:
@@ -28,7 +27,7 @@ def source(message: Json) -> Position:
 
 
 def compare_set_aside(
-    found: list[Json], messages: Mapping[Position, Message], golden: Callable[[Json, Message], Json | None]
+    found: Collection[Json], messages: Mapping[Position, Message], golden: Callable[[Json, Message], Json | None]
 ) -> TopicVerdict:
     """Late ticks or dead letters: each about another message of the log, and what it says is true.
 
@@ -68,9 +67,9 @@ def golden_dead_letter(one: Json, message: Message, intake: Intake, topic: str) 
     return None
 
 
-def compare_bars(found: list[Json], answer: GoldenAnswer, horizon: int) -> TopicVerdict:
+def compare_bars(found: Messages, answer: GoldenAnswer, horizon: int) -> TopicVerdict:
     """Each window's bar once, to the last digit; one that ends after `horizon` (ms) may still be open."""
-    bars = {_window(one): one for one in found}
+    bars = found.by(_window)
     verdict = _compare(len(found), bars, {key: golden for key, golden in answer.bars.items() if key in bars})
     for key in answer.bars.keys() - bars.keys():
         is_due = _last_moment(answer.bars[key]) <= horizon
@@ -79,7 +78,7 @@ def compare_bars(found: list[Json], answer: GoldenAnswer, horizon: int) -> Topic
     return verdict
 
 
-def settled_up_to(bars: list[Json], outcomes: list[Json], answer: GoldenAnswer, watermark: int) -> int:
+def settled_up_to(bars: Iterable[Json], outcomes: Iterable[Json], answer: GoldenAnswer, watermark: int) -> int:
     """The event time (ms) up to which everything must be there: what is there tells how far the job has come.
 
     Args:
@@ -104,7 +103,11 @@ def _last_moment(bar: Mapping[str, object]) -> int:
 
 
 def compare_alerts(
-    found: list[Json], answer: GoldenAnswer, snapshots: Mapping[int, Json], seconds: Iterable[int], rules: MarketRules
+    found: Iterable[Json],
+    answer: GoldenAnswer,
+    snapshots: Mapping[int, Json],
+    seconds: Iterable[int],
+    rules: MarketRules,
 ) -> TopicVerdict:
     """The symbols' alerts against the golden ones; the market's against the snapshots and the silences of the log.
 
@@ -133,7 +136,7 @@ def compare_alerts(
     return verdict
 
 
-def compare_market(found: list[Json], demanded: AbstractSet[int], rules: MarketRules) -> TopicVerdict:
+def compare_market(found: Collection[Json], demanded: AbstractSet[int], rules: MarketRules) -> TopicVerdict:
     """One snapshot a second, none twice or missing; `demanded` are the seconds (epoch s) that predictions name."""
     times = Counter(one["market_time"] // 1000 for one in found)
     verdict = TopicVerdict(messages=len(found), duplicated=len(found) - len(times))

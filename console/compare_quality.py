@@ -16,10 +16,10 @@ from state.quality_watch import MINUTE_MS, SETTLED_MS, pack_parts
 from state.records import DRIFT_RULES, drift_record, score_record, to_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
-    from console.compare import Json
     from console.golden import Position
+    from console.messages import Json
     from state.quality_watch import Part, QualityWatch
 
 _TAKEN_BACK_MS = 15 * MINUTE_MS
@@ -102,7 +102,7 @@ def straggling_minutes(predictions: Iterable[Json], scores: Iterable[Json]) -> s
     return stragglers
 
 
-def compare_scores(found: list[Json], golden: GoldenQuality, score_minutes: int) -> TopicVerdict:
+def compare_scores(found: Collection[Json], golden: GoldenQuality, score_minutes: int) -> TopicVerdict:
     """Each window's score once, and rightly; one whose last outcomes event time has not passed may still come."""
     scores = {_window(one): one for one in found}
     verdict = TopicVerdict(messages=len(found), duplicated=len(found) - len(scores))
@@ -119,7 +119,7 @@ def compare_scores(found: list[Json], golden: GoldenQuality, score_minutes: int)
     return verdict
 
 
-def compare_drifts(found: list[Json], golden: GoldenQuality) -> TopicVerdict:
+def compare_drifts(found: Iterable[Json], golden: GoldenQuality) -> TopicVerdict:
     """Each drift alert once, and rightly; from a minute on that lacks a trade, none is compared.
 
     Args:

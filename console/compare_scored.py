@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from console.compare import Json, source
+from console.compare import source
 from console.golden import Position, golden_features
 from console.verdict import TopicVerdict
 from state.features import SCHEMA_HASH
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from console.golden import GoldenAnswer
+    from console.messages import Json, Messages
     from state.quality_watch import Part
     from udfs.artifact import Artifact
 
@@ -57,16 +58,12 @@ class Predictions:
         observed: What their outcomes add to the live scores and the drift.
     """
 
-    def __init__(
-        self, found: list[Json], answer: GoldenAnswer, snapshots: Mapping[int, Json], market_lag_s: int
-    ) -> None:
+    def __init__(self, found: Messages, answer: GoldenAnswer, snapshots: Mapping[int, Json], market_lag_s: int) -> None:
         self._found = found
         self._answer = answer
         self._lag_s = market_lag_s
         self._snapshots = snapshots
-        self.by_key: dict[Scored, Json] = {}
-        for one in found:
-            self.by_key.setdefault(scored(one), one)
+        self.by_key = found.by(scored)
         self.scores: dict[Scored, NDArray[np.float32]] = {}
         self.observed: list[Part] = []
 
@@ -80,19 +77,23 @@ class Predictions:
         verdict = TopicVerdict(messages=len(self._found), duplicated=len(self._found) - len(self.by_key))
         verdict.lost = sum((position, ACTIVE) not in self.by_key for position in answer.ticks)
         verdict.duplicated += sum(position not in answer.ticks for position, _ in self.by_key)
-        known = {key: one for key, one in self.by_key.items() if key[0] in answer.ticks}
+        versions: dict[str, list[Scored]] = {}
+        for key, one in self.by_key.items():
+            if key[0] in answer.ticks:
+                versions.setdefault(one["model_version"], []).append(key)
         board = MarketBoard(keep=len(self._snapshots))
         for moment, one in self._snapshots.items():
             board.post(moment // 1000, _block(one).tobytes(), ())
-        for version in {one["model_version"] for one in known.values()}:
-            artifact = load_artifact(models, version, SCHEMA_HASH)
-            self._score({key: one for key, one in known.items() if one["model_version"] == version}, artifact, board)
-        verdict.mismatched = sum(not self._is_golden(key, one) for key, one in known.items())
+        for version, keys in versions.items():
+            self._score(keys, load_artifact(models, version, SCHEMA_HASH), board)
+        verdict.mismatched = sum(
+            not self._is_golden(key, self.by_key[key]) for keys in versions.values() for key in keys
+        )
         return verdict
 
-    def _score(self, predictions: dict[Scored, Json], artifact: Artifact, board: MarketBoard) -> None:
+    def _score(self, keys: list[Scored], artifact: Artifact, board: MarketBoard) -> None:
         row_of = {position: row for row, position in enumerate(self._answer.ticks)}
-        moments = {key: self._market_time(key, one) for key, one in predictions.items()}
+        moments = {key: self._market_time(key, self.by_key[key]) for key in keys}
         told = [key for key, moment in moments.items() if moment is None or moment in self._snapshots]
         own = [self._answer.own[row_of[position]] for position, _ in told]
         features = golden_features(own, [moments[key] for key in told], board)
@@ -146,9 +147,9 @@ def _block(snapshot: Json) -> NDArray[np.float32]:
     return np.array(snapshot["block"], np.float64).astype(np.float32)
 
 
-def compare_outcomes(found: list[Json], predictions: Predictions, answer: GoldenAnswer, horizon: int) -> TopicVerdict:
+def compare_outcomes(found: Messages, predictions: Predictions, answer: GoldenAnswer, horizon: int) -> TopicVerdict:
     """Each prediction judged once, and rightly; one whose minute ends after `horizon` (ms) may still wait."""
-    outcomes = {scored(one): one for one in found}
+    outcomes = found.by(scored)
     verdict = TopicVerdict(messages=len(found), duplicated=len(found) - len(outcomes))
     expected = {(position, ACTIVE) for position in answer.ticks}
     expected |= {key for key in predictions.by_key if key[0] in answer.ticks}

@@ -23,6 +23,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from functools import partial
+from operator import itemgetter
 from typing import TYPE_CHECKING, Annotated
 
 import orjson
@@ -44,6 +45,7 @@ from console.compare_scored import ACTIVE, Predictions, compare_outcomes
 from console.errors import CommandError
 from console.golden import Message, Position, golden_answer
 from console.kafka_io import read_committed
+from console.messages import Messages
 from console.verdict import Verdict, show
 from jobs.settings import Settings
 from jobs.topics import Topic, topic_name
@@ -59,7 +61,6 @@ if TYPE_CHECKING:
 
     from kafka.consumer.fetcher import ConsumerRecord
 
-    from console.compare import Json
     from console.golden import GoldenAnswer
     from state.rules import MarketRules
 
@@ -97,7 +98,7 @@ def verify_topics(settings: Settings) -> Verdict:
 
 
 def _compare_all(
-    messages: dict[Position, Message], found: dict[Topic, list[Json]], settings: Settings, rules: MarketRules
+    messages: dict[Position, Message], found: dict[Topic, Messages], settings: Settings, rules: MarketRules
 ) -> Verdict:
     times = settings.event_time.in_ms()
     intake = Intake(rules, times)
@@ -105,10 +106,7 @@ def _compare_all(
     recorded = {source(one): one["sequence"] for one in found[Topic.PREDICTIONS]}
     answer = golden_answer(messages.values(), late | dead, rules, times, recorded)
 
-    snapshots: dict[int, Json] = {}
-    for one in found[Topic.MARKET]:
-        snapshots.setdefault(one["market_time"], one)
-    snapshots = dict(sorted(snapshots.items()))
+    snapshots = found[Topic.MARKET].by(itemgetter("market_time")).in_order()
     lag_s = settings.market.lag_s
     predictions = Predictions(found[Topic.PREDICTIONS], answer, snapshots, lag_s)
     watermark = _passed(messages.values(), times.out_of_orderness)
@@ -126,9 +124,8 @@ def _compare_all(
     )
 
     verdict = Verdict(ticks_in=len(messages), late=len(late), duplicates=len(answer.duplicates), dead_letters=len(dead))
-    active = [one for (_, role), one in predictions.by_key.items() if role == ACTIVE]
-    verdict.predictions = len(active)
-    verdict.without_market = sum(one["market_time"] is None for one in active)
+    of_active = [one["market_time"] for (_, role), one in predictions.by_key.items() if role == ACTIVE]
+    verdict.predictions, verdict.without_market = len(of_active), of_active.count(None)
     dead_letter = partial(golden_dead_letter, intake=intake, topic=topic_name(Topic.TICKS, settings.kafka))
     verdict.topics = {
         Topic.LATE.value: compare_set_aside(found[Topic.LATE], messages, partial(golden_late, intake=intake)),
@@ -168,11 +165,11 @@ def _message(record: ConsumerRecord, parser: TickParser | None) -> Message:
     return Message(Position(record.partition, record.offset), event_time, record.value, key)
 
 
-def _read_results(settings: Settings) -> dict[Topic, list[Json]]:
-    found: dict[Topic, list[Json]] = {topic: [] for topic in Topic if topic not in (Topic.TICKS, Topic.MODELS)}
+def _read_results(settings: Settings) -> dict[Topic, Messages]:
+    found: dict[Topic, Messages] = {topic: Messages() for topic in Topic if topic not in (Topic.TICKS, Topic.MODELS)}
     topics = {topic_name(topic, settings.kafka): topic for topic in found}
     for record in read_committed(settings.kafka, list(found)):
-        found[topics[record.topic]].append(orjson.loads(record.value))
+        found[topics[record.topic]].append(record.value)
     return found
 
 
