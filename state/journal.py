@@ -26,9 +26,10 @@ symbol's memory holds, writing it anew costs each tick no more than twice the ti
 
 _ENTRY = struct.Struct("<BBH")  # form, kind, length of the state's entry; what follows it are requests
 _FORM = 2
-_STATE, _REQUESTS, _GIVEN_UP, _SNAPSHOT = 1, 2, 3, 4
+_STATE, _REQUESTS, _GIVEN_UP, _SNAPSHOT, _LIFE = 1, 2, 3, 4, 5
 _POSITION = struct.Struct("<iq")
 _LENGTH = struct.Struct("<I")
+_LIFE_FORM = struct.Struct("<qq")
 
 
 class Bytes(Protocol):
@@ -59,15 +60,29 @@ class Memory:
         requests: Requests that wait for their outcome, by the position of their tick.
         timer: The next event-time timer, ms; None: none is set.
         looks: Whether a timer in processing time is set.
+        life: The worker's life in which it was last in memory, and the second of the newest market snapshot when it
+            came there; None where that is not known.
     """
 
-    __slots__ = ("_appended", "_keys", "_log", "_snapshot", "_trade_keys", "looks", "requests", "state", "timer")
+    __slots__ = (
+        "_appended",
+        "_keys",
+        "_log",
+        "_snapshot",
+        "_trade_keys",
+        "life",
+        "looks",
+        "requests",
+        "state",
+        "timer",
+    )
 
     def __init__(self, state: SymbolState, log: Bytes, trade_keys: Bytes) -> None:
         self.state = state
         self.requests: dict[tuple[int, int], Request] = {}
         self.timer: int | None = None
         self.looks = False
+        self.life: tuple[int, int] | None = None
         self._log = log
         self._trade_keys = trade_keys
         self._keys: list[int] = []
@@ -99,6 +114,10 @@ class Memory:
                 versions = orjson.loads(element[_ENTRY.size + _POSITION.size :])
                 given_up[_POSITION.unpack_from(element, _ENTRY.size)] = tuple(versions)
                 continue
+            if kind == _LIFE:
+                life, newest = _LIFE_FORM.unpack_from(element, _ENTRY.size)
+                self.life = (life, newest)
+                continue
             if kind == _SNAPSHOT:
                 yield element[_ENTRY.size :]
                 continue
@@ -128,6 +147,11 @@ class Memory:
         entry = codec.encode_clock(watermark)
         self._append(_ENTRY.pack(_FORM, _STATE, len(entry)) + entry)
 
+    def lives(self, life: int, newest: int) -> None:
+        """Remembers in which life of a worker it has come into memory, and the newest snapshot's second then."""
+        self.life = (life, newest)
+        self._append(_lives(life, newest))
+
     def gave_up(self, request: Request) -> None:
         """Remembers that a request was answered without its snapshot."""
         self._append(_given_up(request))
@@ -155,6 +179,8 @@ class Memory:
         elements += [
             _given_up(request) for request in self.requests.values() if request.answered and request.market_time is None
         ]
+        if self.life is not None:
+            elements.append(_lives(*self.life))
         self._log.update(elements)
         if all_keys:
             self._trade_keys.clear()
@@ -163,6 +189,10 @@ class Memory:
             self._trade_keys.add(codec.encode_keys(keys))
         self._keys = []
         self._appended, self._snapshot = 0, sum(map(len, elements))
+
+
+def _lives(life: int, newest: int) -> bytes:
+    return _ENTRY.pack(_FORM, _LIFE, 0) + _LIFE_FORM.pack(life, newest)
 
 
 def _given_up(request: Request) -> bytes:

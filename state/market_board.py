@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,6 +23,9 @@ it takes in the bound of the disorder, and how far the market may be read ahead 
 
 _HEAD = struct.Struct("<BqH")
 _VERSION = 1
+_LIFE = struct.Struct("<qq")
+_LIVES_VERSION = 1
+_KEEP_LIVES = 256
 
 
 class MarketBoard:
@@ -93,3 +97,53 @@ class MarketBoard:
     def versions(self, second: int) -> tuple[str, ...]:
         """The model versions of a snapshot, or of the newest one where there is none for that second."""
         return self._versions.get(second) or self._versions.get(self.newest, ())
+
+
+class Lives:
+    """Which snapshots had come when one worker ended and the next began: what a symbol has slept through.
+
+    A worker hands a snapshot to those ticks that wait for it in its memory. A symbol that no tick and no timer has
+    called since the last restart is not in memory: its ticks have not had the snapshots since. Which those are is known
+    from the symbol's last life and from where the next one began.
+
+    Args:
+        packed: What :meth:`pack` gave; None: nothing is known of earlier lives.
+        newest: Second of the newest snapshot that the state has.
+
+    Raises:
+        StateVersionError: If it is of another form.
+    """
+
+    def __init__(self, packed: bytes | None, newest: int) -> None:
+        self._newest = newest
+        self._begun: list[tuple[int, int]] = []  # life, second of the newest snapshot at its beginning
+        if packed is not None:
+            if packed[0] != _LIVES_VERSION:
+                raise StateVersionError(
+                    f"the workers' lives in the state have form {packed[0]}, this tickcast reads form {_LIVES_VERSION}:"
+                    " start it from a savepoint of its own version, or upgrade through the versions between"
+                )
+            self._begun = [(life, second) for life, second in _LIFE.iter_unpack(packed[1:])]
+
+    def covered(self, last: tuple[int, int] | None) -> int:
+        """Second of the newest snapshot that a symbol's waiting ticks have had.
+
+        Args:
+            last: The last life in which the symbol was in memory, and the second of the newest snapshot when it came
+                there; None where that is from before lives were noted.
+        """
+        if not self._begun:
+            return self._newest
+        if last is None:
+            return self._begun[0][1]
+        life, newest = last
+        if self._begun[-1][0] == life:
+            return self._newest
+        following = [second for (earlier, _), (_, second) in pairwise(self._begun) if earlier == life]
+        # A life that has left no trace has seen no snapshot.
+        return following[-1] if following else newest
+
+    def pack(self, life: int) -> bytes:
+        """The same with one more life, which begins with the newest snapshot of the state."""
+        begun = [*self._begun, (life, self._newest)][-_KEEP_LIVES:]
+        return bytes([_LIVES_VERSION]) + b"".join(_LIFE.pack(*one) for one in begun)

@@ -7,6 +7,7 @@ time before it: if that is not there yet the tick waits for it, so that the log 
 from __future__ import annotations
 
 import time
+import zlib
 from typing import TYPE_CHECKING, Any
 
 from pyflink.common import Types
@@ -17,7 +18,7 @@ from state import codec, records
 from state.intake import Intake
 from state.journal import Memory
 from state.keyed_states import at_bundle_end, hasten
-from state.market_board import KEEP_S, MarketBoard
+from state.market_board import KEEP_S, Lives, MarketBoard
 from state.market_state import group_of
 from state.outcomes import SETTLE_EVERY_MS
 from state.requests import Request, Subject, outcomes_blocks, predictions_blocks
@@ -53,7 +54,9 @@ BARS = OutputTag("bars", KEYED_JSON)
 ALERTS = OutputTag("symbol alerts", KEYED_JSON)
 
 SNAPSHOTS = MapStateDescriptor("market snapshots", Types.INT(), BYTES)
-"""The broadcast state: the newest snapshots, in a ring by their second."""
+"""The broadcast state: the newest snapshots, in a ring by their second, and under `_LIVES` the workers' lives."""
+
+_LIVES = -1
 
 _BEHIND_MS = 60_000
 _BEHIND_PATIENCE = 20
@@ -61,6 +64,10 @@ _BEHIND_PATIENCE = 20
 longer."""
 _STILL_PATIENCE = 5
 """It no longer moves when nothing has come for so many times the patience of a live tick."""
+
+
+_MOST_TOGETHER = 500
+"""Requests that travel as one, but for those that a symbol has due at the same moment; more of them save nothing."""
 
 
 class SymbolProcess(KeyedBroadcastProcessFunction):  # type: ignore[misc]
@@ -86,6 +93,7 @@ class SymbolProcess(KeyedBroadcastProcessFunction):  # type: ignore[misc]
         self._market_lag_s = market_lag_s
         self._patience_ms = patience_ms
         self._version = version
+        self._submission = time.time_ns()
 
     def open(self, runtime_context: RuntimeContext) -> None:
         """Called once a worker, before its first tick."""
@@ -101,7 +109,8 @@ class SymbolProcess(KeyedBroadcastProcessFunction):  # type: ignore[misc]
         self._gathers = at_bundle_end(runtime_context, self._take_requests)
         self._moved_at = _now()
         self._board: MarketBoard | None = None
-        self._covered = 0
+        self._has_begun = False
+        self._attempt = runtime_context.get_attempt_number()
         self._intake = Intake(self._rules, self._times)
         self._calendar = TradingCalendar(self._rules)
         self._stillness = Stillness(self._times, self._calendar, _now())
@@ -157,7 +166,11 @@ class SymbolProcess(KeyedBroadcastProcessFunction):  # type: ignore[misc]
         if second <= board.newest:
             return []
         self._moved_at = _now()
-        ctx.get_broadcast_state(SNAPSHOTS).put(second % KEEP_S, board.post(second, block, tuple(versions.split())))
+        snapshots = ctx.get_broadcast_state(SNAPSHOTS)
+        snapshots.put(second % KEEP_S, board.post(second, block, tuple(versions.split())))
+        if not self._has_begun:
+            self._has_begun = True
+            snapshots.put(_LIVES, self._lives.pack(self._life))
         for due in sorted(waited for waited in self._waiting if waited <= second):
             for request in self._waiting.pop(due):
                 if not request.answered:
@@ -256,8 +269,9 @@ class SymbolProcess(KeyedBroadcastProcessFunction):  # type: ignore[misc]
             memory.moved(watermark)
 
     def _with_requests(self, outputs: list[Any]) -> list[Any]:
-        """An element's results; the requests among them stay until the bundle ends, where somebody asks for them."""
-        return outputs if self._gathers else outputs + self._take_requests()
+        """An element's results; the requests among them stay until the bundle ends, unless they have become many."""
+        gathered = len(self._asked) + len(self._judged)
+        return outputs if self._gathers and gathered < _MOST_TOGETHER else outputs + self._take_requests()
 
     def _take_requests(self) -> list[bytes]:
         """Blocks of all requests since the last ones, predictions before outcomes."""
@@ -289,21 +303,28 @@ class SymbolProcess(KeyedBroadcastProcessFunction):  # type: ignore[misc]
         memory = Memory(SymbolState(symbol, self._rules, self._calendar), self._log, self._trade_keys)
         memory.recall()
         self._memories[symbol] = memory
+        covered = self._lives.covered(memory.life)
         for request in memory.requests.values():
-            # What the checkpoint's snapshots covered was asked before it. The rest is asked now, or waits again:
-            # snapshots may have come since while this symbol still lay in Flink's state.
+            # What was covered by the snapshots that it was in memory for was asked before the checkpoint. The rest is
+            # asked now, or waits again: snapshots may have come since while this symbol still lay in Flink's state.
             if request.answered:
                 continue
-            if request.second <= self._covered:
+            if request.second <= covered:
                 self._answer(request)
             else:
                 self._ask(memory, request, ctx, now)
+        assert self._board is not None  # noqa: S101 - read above
+        memory.lives(self._life, self._board.newest)
         return memory
 
     def _read_board(self, ctx: Any) -> MarketBoard:
+        kept = dict(ctx.get_broadcast_state(SNAPSHOTS).items())
+        lives = kept.pop(_LIVES, None)
         board = MarketBoard()
-        board.load(value for _, value in ctx.get_broadcast_state(SNAPSHOTS).items())
-        self._board, self._covered = board, board.newest
+        board.load(kept.values())
+        self._board, self._lives = board, Lives(lives, board.newest)
+        # The same for all subtasks, which may exchange what they have kept, and another one after each restart.
+        self._life = zlib.crc32(f"{self._submission} {self._attempt} {board.newest}".encode())
         return board
 
 

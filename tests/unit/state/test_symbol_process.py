@@ -52,10 +52,12 @@ class Engine:
         self.key = ""
         self.lists: dict[tuple[str, str], Elements] = {}
         self.snapshots: dict[int, bytes] = {}
+        self._attempt = -1
         self.restart()
 
     def restart(self) -> None:
         """A new worker takes up the state."""
+        self._attempt += 1
         times = Settings().event_time.in_ms()
         self._process = SymbolProcess(self._rules, times, "nepse-ticks", LAG_S, 2_000, "v1")
         self._process.open(self)  # type: ignore[arg-type]
@@ -79,6 +81,9 @@ class Engine:
     # What the function asks of the engine.
     def get_list_state(self, descriptor: Any) -> KeyedList:
         return KeyedList(self, descriptor.name)
+
+    def get_attempt_number(self) -> int:
+        return self._attempt
 
     def get_metrics_group(self) -> Engine:
         return self
@@ -144,6 +149,43 @@ def test_a_tick_that_waited_over_a_restart_asks_although_its_snapshot_came_befor
     found = engine.wake("NABIL")
     assert [(one.subject.offset, one.market_time) for one in found] == [(0, (NOON - LAG_S) * 1000)]
     assert engine.wake("NABIL") == []
+
+
+def test_a_tick_that_waited_over_two_restarts_asks_although_its_snapshot_came_between_them(engine: Engine) -> None:
+    engine.snapshot(NOON - LAG_S - 1)
+    assert engine.tick("NABIL", NOON, 0) == []
+    engine.restart()
+    assert engine.snapshot(NOON - LAG_S) == []
+    engine.restart()
+    found = engine.wake("NABIL")
+    assert [(one.subject.offset, one.market_time) for one in found] == [(0, (NOON - LAG_S) * 1000)]
+    engine.restart()
+    assert engine.wake("NABIL") == []
+
+
+@pytest.mark.parametrize("looked_at", ["before the restart", "after the restart"])
+def test_a_tick_that_had_its_snapshot_between_two_restarts_does_not_ask_again(engine: Engine, looked_at: str) -> None:
+    engine.snapshot(NOON - LAG_S - 1)
+    engine.tick("NABIL", NOON, 0)
+    if looked_at == "after the restart":
+        engine.restart()
+        assert engine.wake("NABIL") == []
+    assert [one.subject.offset for one in engine.snapshot(NOON - LAG_S)] == [0]
+    for second in range(1, 4):
+        engine.restart()
+        engine.snapshot(NOON - LAG_S + second)
+    assert engine.wake("NABIL") == []
+
+
+def test_a_restart_before_any_snapshot_came_leaves_a_tick_waiting(engine: Engine) -> None:
+    engine.snapshot(NOON - LAG_S - 1)
+    engine.tick("NABIL", NOON, 0)
+    engine.restart()
+    assert engine.wake("NABIL") == []
+    engine.restart()
+    assert engine.snapshot(NOON - LAG_S) == []
+    engine.restart()
+    assert [one.subject.offset for one in engine.wake("NABIL")] == [0]
 
 
 def test_a_tick_that_has_asked_does_not_ask_again_after_a_restart(engine: Engine) -> None:
