@@ -1,8 +1,9 @@
-"""A real day goes on while the job is replaced by itself and run at other parallelisms: nothing is lost or doubled."""
+"""A real day goes on through upgrades, other parallelisms and another model: nothing is lost or doubled."""
 
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import threading
@@ -15,7 +16,9 @@ from console.kafka_io import connection_config
 from feeds.producer import TickProducer
 from feeds.replay import Replay
 from feeds.run import feed
+from jobs.settings import PROJECT_ROOT
 from jobs.topics import Topic, topic_name
+from udfs.artifact import active_version, versions
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,6 +30,14 @@ pytestmark = [pytest.mark.chaos, pytest.mark.timeout(1800)]
 
 TICKS, RATE = 30_000, 300.0
 COMMAND_TIMEOUT_S = 400
+
+
+@pytest.fixture(scope="module")
+def job_variables(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Model versions of the test's own: a promotion is noted among them."""
+    models = tmp_path_factory.mktemp("job") / "models"
+    shutil.copytree(PROJECT_ROOT / "model_artifacts", models)
+    return {"TICKCAST_MODEL__DIRECTORY": str(models)}
 
 
 def tickcast(*arguments: str) -> dict[str, Any]:
@@ -59,10 +70,15 @@ class DayInTheBackground(threading.Thread):
             self.sent = feed(Portion(ticks, RATE), producer).sent
 
 
-def test_upgrades_and_other_parallelisms_in_the_middle_of_a_real_day(job: JobOnTrial, shared_data: Path) -> None:
+def test_upgrades_other_parallelisms_and_another_model_in_the_middle_of_a_real_day(
+    job: JobOnTrial, shared_data: Path
+) -> None:
     day = DayInTheBackground(job.settings, shared_data / "nepse_floorsheet_2024-06-10.csv.gz")
     day.start()
     job.await_committed(Topic.PREDICTIONS, 500)
+    active = active_version(job.settings.model.directory)
+    other = next(one for one in versions(job.settings.model.directory) if one != active)
+    assert tickcast("model", "promote", other)["version"] == other
     for arguments in (("rescale", "1"), ("rescale", "2"), ("upgrade",), ("rescale", "4"), ("rescale", "1")):
         before = len(job.committed(Topic.PREDICTIONS))
         answer = tickcast(*arguments)
@@ -74,3 +90,6 @@ def test_upgrades_and_other_parallelisms_in_the_middle_of_a_real_day(job: JobOnT
     verdict = job.await_clean_verdict()
     assert verdict.ticks_in == TICKS
     assert verdict.dead_letters == 0
+    scored = [one["model_version"] for one in job.committed(Topic.PREDICTIONS)]
+    assert set(scored) == {active, other}
+    assert scored.count(other) > TICKS / 2
