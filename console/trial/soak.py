@@ -27,6 +27,8 @@ _SAMPLES = 120
 """About so many samples are taken, whatever the length."""
 _SHORTEST_S, _LONGEST_S = 1.0, 15.0
 _REST_S, _CATCH_UP_S = 180.0, 1800.0
+_OVERLOAD_REST_S = 900.0
+"""With the last trades a million outcomes fall due at once."""
 _FLAT_MB_PER_HOUR = 60.0
 """Memory that grows by more in an hour, measured over ten minutes or more, is not flat."""
 _JUDGED_AFTER_MIN = 10.0
@@ -73,7 +75,10 @@ def soak(
         if overload:
             samples += _catch_up(sampler, console)
         sampler.close()
-        rest = await_rest(trial.settings, _REST_S, unsettled if overload else attrgetter("pending"))
+        if overload:
+            rest = await_rest(trial.settings, _OVERLOAD_REST_S, unsettled)
+        else:
+            rest = await_rest(trial.settings, _REST_S, attrgetter("pending"))
         result = _result(samples, rest) | {"minutes": minutes, "ticks_per_s": round(feed.sent / sent_s, 1)}
         if overload:
             result |= {"sustainable_ticks_per_s": round(sustainable, 1), **_overload(samples)}
