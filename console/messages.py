@@ -8,21 +8,17 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import orjson
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
 
 Json = dict[str, Any]
 Key = TypeVar("Key")
 
 
 class Messages(Collection[Json]):
-    """Messages in the order in which they were read; whoever goes through them gets each parsed anew.
+    """Messages in the order in which they were read; whoever goes through them gets each parsed anew."""
 
-    Args:
-        values: Their bytes.
-    """
-
-    def __init__(self, values: Iterable[bytes] = ()) -> None:
-        self._values = list(values)
+    def __init__(self) -> None:
+        self._values: list[bytes] = []
 
     def append(self, value: bytes) -> None:
         """Adds one."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import orjson
 
-from state.codec import StateVersionError
+from state.codec import StateVersionError, require_form
 from state.market_state import columns_of
 
 if TYPE_CHECKING:
@@ -118,11 +118,7 @@ class Lives:
         self._newest = newest
         self._begun: list[tuple[int, int]] = []  # life, second of the newest snapshot at its beginning
         if packed is not None:
-            if packed[0] != _LIVES_VERSION:
-                raise StateVersionError(
-                    f"the workers' lives in the state have form {packed[0]}, this tickcast reads form {_LIVES_VERSION}:"
-                    " start it from a savepoint of its own version, or upgrade through the versions between"
-                )
+            require_form("the state of the workers' lives", packed[0], _LIVES_VERSION)
             self._begun = [(life, second) for life, second in _LIFE.iter_unpack(packed[1:])]
 
     def covered(self, last: tuple[int, int] | None) -> int:

@@ -15,7 +15,7 @@ import orjson
 from state.features import MARKET_COUNT, NO_MARKET, OWN_COUNT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
     from state.outcomes import Realised
 
@@ -163,38 +163,27 @@ class Block(NamedTuple):
 
 def predictions_blocks(requests: Iterable[Request]) -> list[bytes]:
     """Answered requests: a block for each set of versions."""
-    by_versions: dict[tuple[str, ...], list[Request]] = {}
-    for request in requests:
-        by_versions.setdefault(request.versions, []).append(request)
-    return [
-        _block(together, [(*request.subject, request.market_time, None) for request in together])
-        for together in by_versions.values()
-    ]
+    return _blocks((request, None) for request in requests)
 
 
 def outcomes_blocks(judged: Iterable[tuple[Request, Realised]]) -> list[bytes]:
     """Answered requests and what became of their prices: a block for each set of versions."""
-    by_versions: dict[tuple[str, ...], list[tuple[Request, Realised]]] = {}
-    for request, realised in judged:
-        by_versions.setdefault(request.versions, []).append((request, realised))
-    return [
-        _block(
-            [request for request, _ in together],
-            [
-                (*request.subject, request.market_time, (one.due_time, one.direction, one.realised_price))
-                for request, one in together
-            ],
-        )
-        for together in by_versions.values()
-    ]
+    return _blocks((request, (one.due_time, one.direction, one.realised_price)) for request, one in judged)
 
 
-def _block(requests: Sequence[Request], told: list[tuple[object, ...]]) -> bytes:
-    parts = [_ROWS.pack(len(requests))]
-    for request in requests:
-        parts += (request.own, request.columns)
-    parts.append(orjson.dumps((requests[0].versions, told)))
-    return b"".join(parts)
+def _blocks(asked: Iterable[tuple[Request, tuple[int, str, float] | None]]) -> list[bytes]:
+    by_versions: dict[tuple[str, ...], list[tuple[Request, tuple[int, str, float] | None]]] = {}
+    for one in asked:
+        by_versions.setdefault(one[0].versions, []).append(one)
+    blocks = []
+    for versions, together in by_versions.items():
+        parts = [_ROWS.pack(len(together))]
+        for request, _ in together:
+            parts += (request.own, request.columns)
+        told = [(*request.subject, request.market_time, outcome) for request, outcome in together]
+        parts.append(orjson.dumps((versions, told)))
+        blocks.append(b"".join(parts))
+    return blocks
 
 
 def read_block(data: bytes) -> Block:
