@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 Isolation = Literal["read_committed", "read_uncommitted"]
 
 CONNECT_TIMEOUT_S = 10
+RECONNECT_BACKOFF_MAX_MS = 1_000
+"""Longest pause between two attempts to reach a broker; the client's own 30 s would double every outage."""
 STALL_TIMEOUT_S = 60
 """A bounded read that gets nothing for this long although the topic holds more is given up."""
 
@@ -32,6 +34,7 @@ def connection_config(kafka: KafkaSettings) -> dict[str, Any]:
         "bootstrap_servers": kafka.bootstrap_servers.split(","),
         "security_protocol": kafka.security_protocol,
         "bootstrap_timeout_ms": CONNECT_TIMEOUT_S * 1000,
+        "reconnect_backoff_max_ms": RECONNECT_BACKOFF_MAX_MS,
     }
     if kafka.security_protocol.endswith("SSL") and kafka.ssl_ca_file:
         config["ssl_cafile"] = kafka.ssl_ca_file

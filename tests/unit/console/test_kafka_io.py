@@ -14,6 +14,10 @@ def test_several_brokers_are_several_addresses() -> None:
     ]
 
 
+def test_a_client_never_waits_longer_than_a_second_to_reach_a_broker_again() -> None:
+    assert connection_config(KafkaSettings())["reconnect_backoff_max_ms"] <= 1_000
+
+
 def test_without_a_log_on_no_password_is_handed_to_the_client() -> None:
     config = connection_config(KafkaSettings(sasl_username="desk", sasl_password=SecretStr("hush-hush")))
     assert not [name for name in config if name.startswith(("sasl", "ssl"))]
