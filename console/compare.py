@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from console.golden import Position
 from console.golden_market import certain_silences, halt_alerts, index_alerts, market_seconds, told_silences
 from console.verdict import TopicVerdict
-from state.records import DRIFT_RULES, dead_letter_record, late_record
+from state.records import DRIFT_RULES, MARKET_SYMBOL, dead_letter_record, late_record
 from state.tick import MAX_RAW_BYTES, BadTickError
 
 if TYPE_CHECKING:
@@ -16,14 +16,25 @@ if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
 
     from console.golden import GoldenAnswer, Message
-    from console.messages import Json, Messages
+    from console.messages import Json
     from state.intake import Intake
     from state.rules import MarketRules
+
+
+Key = TypeVar("Key")
 
 
 def source(message: Json) -> Position:
     """The position of the tick that a message is about."""
     return Position(message["source"]["partition"], message["source"]["offset"])
+
+
+def first_of_each(found: Iterable[Json], key: Callable[[Json], Key]) -> dict[Key, Json]:
+    """The first message of each key."""
+    first: dict[Key, Json] = {}
+    for one in found:
+        first.setdefault(key(one), one)
+    return first
 
 
 def compare_set_aside(
@@ -67,31 +78,30 @@ def golden_dead_letter(one: Json, message: Message, intake: Intake, topic: str) 
     return None
 
 
-def compare_bars(found: Messages, answer: GoldenAnswer, horizon: int) -> TopicVerdict:
-    """Each window's bar once, to the last digit; one that ends after `horizon` (ms) may still be open."""
-    bars = found.by(_window)
-    verdict = _compare(len(found), bars, {key: golden for key, golden in answer.bars.items() if key in bars})
-    for key in answer.bars.keys() - bars.keys():
-        is_due = _last_moment(answer.bars[key]) <= horizon
-        verdict.lost += is_due
-        verdict.pending += not is_due
-    return verdict
+class Progress(NamedTuple):
+    """How far a topic has come in event time, ms.
 
-
-def settled_up_to(bars: Iterable[Json], outcomes: Iterable[Json], answer: GoldenAnswer, watermark: int) -> int:
-    """The event time (ms) up to which everything must be there: what is there tells how far the job has come.
-
-    Args:
-        bars: Messages of the topic.
-        outcomes: Messages of the topic.
-        answer: What the log must give.
-        watermark: Event time that the job's watermark has surely passed, ms.
+    Attributes:
+        reached: A moment up to which event time has surely gone, since a message is there that waited for it.
+        missing: What the messages that are not there wait for.
     """
-    closed = {_window(one) for one in bars} & answer.bars.keys()
-    judged = {source(one) for one in outcomes} & answer.outcomes.keys()
-    passed = [_last_moment(answer.bars[key]) for key in closed]
-    passed += [answer.outcomes[position][2] for position in judged]
-    return max([watermark, *passed])
+
+    reached: int
+    missing: list[int]
+
+    def settle(self, verdict: TopicVerdict, horizon: int) -> TopicVerdict:
+        """The verdict with the missing messages: pending are those that wait for more than `horizon` (ms)."""
+        pending = sum(moment > horizon for moment in self.missing)
+        return verdict + TopicVerdict(lost=len(self.missing) - pending, pending=pending)
+
+
+def compare_bars(found: Collection[Json], answer: GoldenAnswer) -> tuple[TopicVerdict, Progress]:
+    """Each window's bar once, to the last digit."""
+    bars = first_of_each(found, _window)
+    golden = {key: answer.bars[key] for key in answer.bars.keys() & bars.keys()}
+    missing = [_last_moment(answer.bars[key]) for key in answer.bars.keys() - bars.keys()]
+    reached = max(map(_last_moment, golden.values()), default=0)
+    return _compare(len(found), bars, golden), Progress(reached, missing)
 
 
 def _window(bar: Json) -> tuple[str, str, int]:
@@ -102,38 +112,41 @@ def _last_moment(bar: Mapping[str, object]) -> int:
     return int(str(bar["window_end"])) - 1
 
 
-def compare_alerts(
-    found: Iterable[Json],
-    answer: GoldenAnswer,
-    snapshots: Mapping[int, Json],
-    seconds: Iterable[int],
-    rules: MarketRules,
+def compare_symbol_alerts(found: Iterable[Json], answer: GoldenAnswer) -> TopicVerdict:
+    """The alerts about symbols, out of all of the topic, against the golden ones."""
+    found = [one for one in found if one["symbol"] != MARKET_SYMBOL]
+    return _compare(len(found), first_of_each(found, _alert), answer.alerts)
+
+
+def compare_market_alerts(
+    found: Iterable[Json], snapshots: Mapping[int, Json], seconds: Iterable[int], rules: MarketRules
 ) -> TopicVerdict:
-    """The symbols' alerts against the golden ones; the market's against the snapshots and the silences of the log.
+    """The alerts about the market, out of all of the topic, against the snapshots and the silences of the log.
 
     Args:
         found: Messages of the topic.
-        answer: What the log must give.
         snapshots: Recorded market snapshots by `market_time`, in order.
         seconds: Every second (epoch s) in which the log has any message but the index.
         rules: The market's rules.
     """
     # Whether a command to the models could be obeyed, the files of its moment decided; drift has a page of its own.
-    found = [one for one in found if one["rule"] not in ("model_refused", *DRIFT_RULES)]
-    alerts = {(one["rule"], source(one)): one for one in found}
+    besides = ("model_refused", *DRIFT_RULES)
+    found = [one for one in found if one["symbol"] == MARKET_SYMBOL and one["rule"] not in besides]
     told = told_silences(found)
-    market = index_alerts(snapshots.values(), rules)
+    golden = index_alerts(snapshots.values(), rules)
     for silence in told:
-        market += halt_alerts(silence, snapshots, rules)
-    golden: dict[tuple[str, Position], Mapping[str, object]] = {(one["rule"], source(one)): one for one in market}
-    golden.update(answer.alerts)
-    verdict = _compare(len(found), alerts, golden)
+        golden += halt_alerts(silence, snapshots, rules)
+    verdict = _compare(len(found), first_of_each(found, _alert), first_of_each(golden, _alert))
     last_second = max(snapshots, default=0) // 1000
     for start, end in certain_silences(seconds, rules):
         if not any(one.start <= start and one.end is not None and one.end >= end for one in told):
             verdict.lost += end <= last_second
             verdict.pending += end > last_second
     return verdict
+
+
+def _alert(message: Json) -> tuple[str, Position]:
+    return message["rule"], source(message)
 
 
 def compare_market(found: Collection[Json], demanded: AbstractSet[int], rules: MarketRules) -> TopicVerdict:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from console.compare import source
+from console.compare import Progress, first_of_each, source
 from console.golden import Position, golden_features
 from console.verdict import TopicVerdict
 from state.features import SCHEMA_HASH
@@ -19,13 +19,13 @@ from udfs.observer import Observer
 from udfs.scorer import Scorer
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from console.golden import GoldenAnswer
-    from console.messages import Json, Messages
+    from console.messages import Json
     from state.quality_watch import Part
     from udfs.artifact import Artifact
 
@@ -49,7 +49,7 @@ class Predictions:
     Args:
         found: Messages of the topic.
         answer: What the log must give.
-        snapshots: Recorded market snapshots by `market_time`.
+        board: Recorded market snapshots.
         market_lag_s: A tick is scored with the market snapshot of so many seconds before it.
 
     Attributes:
@@ -58,12 +58,12 @@ class Predictions:
         observed: What their outcomes add to the live scores and the drift.
     """
 
-    def __init__(self, found: Messages, answer: GoldenAnswer, snapshots: Mapping[int, Json], market_lag_s: int) -> None:
-        self._found = found
+    def __init__(self, found: Collection[Json], answer: GoldenAnswer, board: MarketBoard, market_lag_s: int) -> None:
+        self._count = len(found)
         self._answer = answer
         self._lag_s = market_lag_s
-        self._snapshots = snapshots
-        self.by_key = found.by(scored)
+        self._board = board
+        self.by_key = first_of_each(found, scored)
         self.scores: dict[Scored, NDArray[np.float32]] = {}
         self.observed: list[Part] = []
 
@@ -74,29 +74,26 @@ class Predictions:
             ArtifactError: If a version is not there, or not as it was.
         """
         answer = self._answer
-        verdict = TopicVerdict(messages=len(self._found), duplicated=len(self._found) - len(self.by_key))
+        verdict = TopicVerdict(messages=self._count, duplicated=self._count - len(self.by_key))
         verdict.lost = sum((position, ACTIVE) not in self.by_key for position in answer.ticks)
         verdict.duplicated += sum(position not in answer.ticks for position, _ in self.by_key)
         versions: dict[str, list[Scored]] = {}
         for key, one in self.by_key.items():
             if key[0] in answer.ticks:
                 versions.setdefault(one["model_version"], []).append(key)
-        board = MarketBoard(keep=len(self._snapshots))
-        for moment, one in self._snapshots.items():
-            board.post(moment // 1000, _block(one).tobytes(), ())
         for version, keys in versions.items():
-            self._score(keys, load_artifact(models, version, SCHEMA_HASH), board)
+            self._score(keys, load_artifact(models, version, SCHEMA_HASH))
         verdict.mismatched = sum(
             not self._is_golden(key, self.by_key[key]) for keys in versions.values() for key in keys
         )
         return verdict
 
-    def _score(self, keys: list[Scored], artifact: Artifact, board: MarketBoard) -> None:
+    def _score(self, keys: list[Scored], artifact: Artifact) -> None:
         row_of = {position: row for row, position in enumerate(self._answer.ticks)}
         moments = {key: self._market_time(key, self.by_key[key]) for key in keys}
-        told = [key for key, moment in moments.items() if moment is None or moment in self._snapshots]
+        told = [key for key, moment in moments.items() if moment is None or moment // 1000 in self._board]
         own = [self._answer.own[row_of[position]] for position, _ in told]
-        features = golden_features(own, [moments[key] for key in told], board)
+        features = golden_features(own, [moments[key] for key in told], self._board)
         scores = Scorer(artifact).score(features)
         self.scores.update(zip(told, scores, strict=True))
         observer = Observer(artifact.manifest)
@@ -132,10 +129,18 @@ class Predictions:
 
     def _is_in_force(self, one: Json) -> bool:
         """Whether the snapshot that a prediction names says that its model version scores in its role."""
-        snapshot = self._snapshots.get(one["market_time"])
-        if snapshot is None:
+        moment = one["market_time"]
+        if moment is None or moment // 1000 not in self._board:
             return True
-        return (one["role"], one["model_version"]) in zip(ROLES, snapshot["model_versions"], strict=False)
+        return (one["role"], one["model_version"]) in zip(ROLES, self._board.versions(moment // 1000), strict=False)
+
+
+def recorded_board(snapshots: Mapping[int, Json]) -> MarketBoard:
+    """All recorded snapshots, given by `market_time`, as the scoring looks at them."""
+    board = MarketBoard(keep=len(snapshots))
+    for moment, one in snapshots.items():
+        board.post(moment // 1000, _block(one).tobytes(), tuple(one["model_versions"]))
+    return board
 
 
 def probabilities(message: Json) -> NDArray[np.float32]:
@@ -147,20 +152,19 @@ def _block(snapshot: Json) -> NDArray[np.float32]:
     return np.array(snapshot["block"], np.float64).astype(np.float32)
 
 
-def compare_outcomes(found: Messages, predictions: Predictions, answer: GoldenAnswer, horizon: int) -> TopicVerdict:
-    """Each prediction judged once, and rightly; one whose minute ends after `horizon` (ms) may still wait."""
-    outcomes = found.by(scored)
+def compare_outcomes(
+    found: Collection[Json], predictions: Predictions, answer: GoldenAnswer
+) -> tuple[TopicVerdict, Progress]:
+    """Each prediction judged once, and rightly."""
+    outcomes = first_of_each(found, scored)
     verdict = TopicVerdict(messages=len(found), duplicated=len(found) - len(outcomes))
     expected = {(position, ACTIVE) for position in answer.ticks}
     expected |= {key for key in predictions.by_key if key[0] in answer.ticks}
-    for key in expected - outcomes.keys():
-        is_due = answer.outcomes[key[0]][2] <= horizon
-        verdict.lost += is_due
-        verdict.pending += not is_due
     verdict.duplicated += len(outcomes.keys() - expected)
     for key in expected & outcomes.keys():
         verdict.mismatched += not _is_golden_outcome(outcomes[key], key, predictions, answer)
-    return verdict
+    due = [answer.outcomes[key[0]][2] for key in expected & outcomes.keys()]
+    return verdict, Progress(max(due, default=0), [answer.outcomes[key[0]][2] for key in expected - outcomes.keys()])
 
 
 def _is_golden_outcome(one: Json, key: Scored, predictions: Predictions, answer: GoldenAnswer) -> bool:

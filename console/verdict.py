@@ -54,6 +54,10 @@ class Verdict:
     without_market: int = 0
     topics: dict[str, TopicVerdict] = field(default_factory=dict)
 
+    def add(self, topic: str, part: TopicVerdict) -> None:
+        """Adds the verdict on a part of a topic."""
+        self.topics[topic] += part
+
     @property
     def lost(self) -> int:
         """Lost messages of all topics."""

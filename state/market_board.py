@@ -21,6 +21,9 @@ KEEP_S = 4096
 """So many of the newest snapshots are kept: those of every tick that still waits for its outcome. Beyond that minute
 it takes in the bound of the disorder, and how far the market may be read ahead of the ticks (source alignment)."""
 
+_KEEP_COLUMNS = 65_536
+"""So many columns made are kept; a job makes them anew with each snapshot, a replay of past days never has to."""
+
 _HEAD = struct.Struct("<BqH")
 _VERSION = 1
 _LIFE = struct.Struct("<qq")
@@ -91,6 +94,8 @@ class MarketBoard:
         key = (second, group)
         found = self._columns.get(key)
         if found is None:
+            if len(self._columns) >= _KEEP_COLUMNS:
+                self._columns.clear()
             found = self._columns[key] = columns_of(self._blocks[second], group)
         return found
 

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from kafka import KafkaProducer, TopicPartition
 
+from console import verify
 from console.golden import END_OF_TIME
 from console.kafka_io import connection_config, open_admin
 from console.stack.topics import create_topics
@@ -275,6 +276,12 @@ class Deployment:
 
     def close(self) -> None:
         self._producer.close()
+
+
+@pytest.fixture(autouse=True)
+def in_shares(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The few ticks here are compared as millions are: some symbols at a time."""
+    monkeypatch.setattr(verify, "TICKS_AT_ONCE", 80)
 
 
 @pytest.fixture(scope="module")
