@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 _SAMPLES = 120
 """About so many samples are taken, whatever the length."""
 _SHORTEST_S, _LONGEST_S = 1.0, 15.0
-_REST_S, _CATCH_UP_S = 180.0, 1800.0
+_REST_S, _CATCH_UP_S = 300.0, 1800.0
+_SETTLED_S = 90.0
+"""After the last day no trade moves event time on: its last outcomes come when the machine's clock says so."""
 _OVERLOAD_REST_S = 900.0
 """With the last trades a million outcomes fall due at once."""
 _FLAT_MB_PER_HOUR = 60.0
@@ -78,7 +80,7 @@ def soak(
         if overload:
             rest = await_rest(trial.settings, _OVERLOAD_REST_S, unsettled)
         else:
-            rest = await_rest(trial.settings, _REST_S, attrgetter("pending"))
+            rest = await_rest(trial.settings, _REST_S, attrgetter("pending"), _SETTLED_S)
         result = _result(samples, rest) | {"minutes": minutes, "ticks_per_s": round(feed.sent / sent_s, 1)}
         if overload:
             result |= {"sustainable_ticks_per_s": round(sustainable, 1), **_overload(samples)}
