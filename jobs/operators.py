@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _PLANNERS_NUMBER = re.compile(r"\[\d+\]$")
 _CONNECTIONS = {"PartitionTransformation", "SideOutputTransformation", "UnionTransformation"}
 
+_SYMBOLS = "symbol memory and features (input 1)"
 _TO_SYMBOLS = "symbol memory and features (input 2)"
 _TO_SCORES = "live scores and drift"
 
@@ -40,8 +41,12 @@ _NAMES = {
     f"WatermarkAssigner, Calc, SinkConversion, {_TO_SYMBOLS}": "watermark of these snapshots",
     f"Calc, SinkConversion, {_TO_SYMBOLS}": "columns of these snapshots",
     f"SinkConversion, {_TO_SYMBOLS}": "snapshots for every subtask",
-    "Calc, SinkConversion, symbol memory and features (input 1)": "symbol of each message",
-    "SinkConversion, symbol memory and features (input 1)": "messages",
+    f"Calc, SinkConversion (input 1), {_SYMBOLS}": "symbol of each message",
+    "wake_ups_stream": "wake-ups of the symbols",
+    f"Calc, WatermarkAssigner, Calc, SinkConversion (input 2), {_SYMBOLS}": "times of these wake-ups",
+    f"WatermarkAssigner, Calc, SinkConversion (input 2), {_SYMBOLS}": "watermark of these wake-ups",
+    f"Calc, SinkConversion (input 2), {_SYMBOLS}": "messages of these wake-ups",
+    f"SinkConversion, {_SYMBOLS}": "messages",
     "PythonCalc": "XGBoost",
     f"Calc, SinkConversion, scored_stream, Calc, SinkConversion, {_TO_SCORES}": "columns of the answers",
     f"SinkConversion, scored_stream, Calc, SinkConversion, {_TO_SCORES}": "answers",

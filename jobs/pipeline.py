@@ -23,7 +23,7 @@ from jobs.tables import (
 )
 from jobs.topics import Topic, topic_name
 from state.features import SCHEMA_HASH
-from state.market_process import COMMAND, MARKET_ALERTS, SECOND, SNAPSHOT, MarketProcess
+from state.market_process import COMMAND, MARKET_ALERTS, SECOND, SNAPSHOT, WAKE_UPS, MarketProcess
 from state.model_control import ModelControl
 from state.rules import MarketRules, load_rules
 from state.symbol_process import (
@@ -35,6 +35,7 @@ from state.symbol_process import (
     KEYED_JSON,
     LATE,
     MESSAGE,
+    NOWHERE,
     REQUESTS,
     SNAPSHOTS,
     SymbolProcess,
@@ -135,15 +136,24 @@ def sum_up_market(tables: StreamTableEnvironment, settings: Settings, rules: Mar
         .uid("market-snapshots")
         .set_parallelism(1)
     )
+    # The market's own watermark runs ahead of the ticks'. Where the ticks fall idle it alone would count, and what
+    # still waits for its minute would be given up.
+    watermark = f"row_time - {interval(times.out_of_orderness + 1000)}"
     create_view(
         tables,
         "market",
         market,
         {"snapshot_second": "BIGINT", "snapshot": "BYTES", "versions": "STRING", "message": "STRING"},
         row_time="TO_TIMESTAMP_LTZ(f0 * 1000, 3)",
-        # The market's own watermark runs ahead of the ticks'. Where the ticks fall idle it alone would count, and what
-        # still waits for its minute would be given up.
-        watermark=f"row_time - {interval(round(settings.event_time.out_of_orderness_s * 1000) + 1000)}",
+        watermark=watermark,
+    )
+    create_view(
+        tables,
+        "wake_ups",
+        side_output(market, WAKE_UPS),
+        {"symbol": "STRING", "wake_second": "BIGINT"},
+        row_time="CAST(TO_TIMESTAMP_LTZ(f1 * 1000, 3) AS TIMESTAMP(3))",
+        watermark=watermark,
     )
     create_view(tables, "market_alerts", side_output(market, MARKET_ALERTS), _MESSAGE_COLUMNS)
 
@@ -151,7 +161,8 @@ def sum_up_market(tables: StreamTableEnvironment, settings: Settings, rules: Mar
 def remember_symbols(tables: StreamTableEnvironment, settings: Settings, rules: MarketRules, version: str) -> None:
     """Key by symbol; parse, validate, take into the symbol's ListState windows; features, bars, alerts, outcomes.
 
-    A message finds its symbol by its key, or by the field where it has none. Every subtask sees every snapshot.
+    A message finds its symbol by its key, or by the field where it has none. Every subtask sees every snapshot. The
+    market wakes the symbols after a restore.
     """
     times, market = settings.event_time, settings.market
     clock = "event_time" if times.source == "payload" else "record_time"
@@ -161,7 +172,10 @@ def remember_symbols(tables: StreamTableEnvironment, settings: Settings, rules: 
                ELSE COALESCE(JSON_VALUE(message, '$.symbol'), '') END AS symbol,
           ROW({MESSAGE_HEAD}, CHAR_LENGTH(message), `partition`, `offset`) AS message,
           {clock}
-        FROM ticks""")  # noqa: S608 - names of our own
+        FROM ticks
+        UNION ALL
+        SELECT symbol, ROW(CAST(NULL AS STRING), CAST(NULL AS INT), {NOWHERE}, CAST(0 AS BIGINT)), row_time
+        FROM wake_ups""")  # noqa: S608 - names of our own
     snapshots = tables.to_append_stream(
         tables.sql_query("SELECT snapshot_second, snapshot, versions, row_time FROM market"), BROADCAST_SNAPSHOT
     )

@@ -59,7 +59,7 @@ class Memory:
     Attributes:
         requests: Requests that wait for their outcome, by the position of their tick.
         timer: The next event-time timer, ms; None: none is set.
-        looks: Whether a timer in processing time is set.
+        look_at: The next timer in processing time, ms; None: none is set.
         life: The worker's life in which it was last in memory, and the second of the newest market snapshot when it
             came there; None where that is not known.
     """
@@ -71,7 +71,7 @@ class Memory:
         "_snapshot",
         "_trade_keys",
         "life",
-        "looks",
+        "look_at",
         "requests",
         "state",
         "timer",
@@ -81,7 +81,7 @@ class Memory:
         self.state = state
         self.requests: dict[tuple[int, int], Request] = {}
         self.timer: int | None = None
-        self.looks = False
+        self.look_at: int | None = None
         self.life: tuple[int, int] | None = None
         self._log = log
         self._trade_keys = trade_keys

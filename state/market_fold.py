@@ -31,6 +31,11 @@ class MarketFold:
         self.emitted = 0
         """The newest second that has its snapshot."""
 
+    @property
+    def symbols(self) -> list[str]:
+        """Every symbol that has traded today."""
+        return self._state.symbols
+
     def take(self, second: int, text: str) -> list[MarketSnapshot]:
         """A finished second: the snapshots up to and including it.
 

@@ -17,7 +17,9 @@ from pyflink.datastream.state import ListStateDescriptor
 from state import records
 from state.codec import require_form
 from state.market_fold import MarketFold
+from state.pulse import Pulse
 from state.rules import TradingCalendar
+from state.stillness import LOOK_EVERY_MS
 from state.symbol_process import BYTES, KEYED_JSON
 from state.warm import warm_up
 
@@ -38,6 +40,9 @@ SNAPSHOT = Types.TUPLE([Types.LONG(), BYTES, Types.STRING(), Types.STRING()])
 blank between them (the active one, then the shadow), the message for the market topic."""
 
 MARKET_ALERTS = OutputTag("market alerts", KEYED_JSON)
+
+WAKE_UPS = OutputTag("wake-ups", Types.TUPLE([Types.STRING(), Types.LONG()]))
+"""After a restore, once for every symbol of the day: the symbol, and the market's second."""
 
 VERSION = 2
 _ENTRY = struct.Struct("<BBq")
@@ -69,18 +74,23 @@ class MarketProcess(KeyedProcessFunction):  # type: ignore[misc]
         self._fold: MarketFold | None = None
         self._entries = 0
         self._timer = 0
-        self._listening = False
+        self._listen_at: int | None = None
         self._heard_at = 0.0
         self._lag_s = float("inf")
+        self._pulse = Pulse(LOOK_EVERY_MS)
 
     def process_element(self, value: Any, ctx: KeyedProcessFunction.Context) -> Iterator[Any]:
         """A finished second, or a command."""
         second, text = value
-        fold = self._fold or self._recall()
+        fold = self._fold
+        if fold is None:
+            fold = self._recall()
+            yield from self._wake_up(fold)
         if not self._entries:  # from now on the state says which versions score, whatever a later submit says
             self._remember(_ENTRY.pack(VERSION, _VERSIONS_KIND, 0) + self._models.dump())
         if second == COMMAND:
             yield from self._obey(text)
+            self._set_timers(ctx)
             return
         self._heard_at = time.time()
         self._lag_s = self._heard_at - second
@@ -89,17 +99,21 @@ class MarketProcess(KeyedProcessFunction):  # type: ignore[misc]
         yield from self._emit(snapshots)
         self._set_timers(ctx)
 
-    def on_timer(self, timestamp: int, ctx: KeyedProcessFunction.OnTimerContext) -> Iterator[Any]:  # noqa: ARG002
-        """A second has passed in event time, or the clock on the wall says that the market is silent."""
-        fold = self._fold or self._recall()
+    def on_timer(self, timestamp: int, ctx: KeyedProcessFunction.OnTimerContext) -> Iterator[Any]:
+        """A second has passed in event time, or the clock on the wall says that the market is silent; or a pulse."""
+        fold = self._fold
+        if fold is None:
+            fold = self._recall()
+            yield from self._wake_up(fold)
         if ctx.time_domain() == TimeDomain.PROCESSING_TIME:
-            self._listening = False
-            if self._lag_s < _LIVE_S and (time.time() - self._heard_at) * 1000 >= self._silence_ms:
-                second = int(time.time())
-                fold.silence(second)
-                self._remember(_ENTRY.pack(VERSION, _SILENT_KIND, second))
-                yield from self._emit([])
-                return
+            if self._listen_at is not None and timestamp >= self._listen_at:
+                self._listen_at = None
+                if (time.time() - self._heard_at) * 1000 >= self._silence_ms:
+                    self._lag_s = float("inf")  # told once, until it is heard again
+                    second = int(time.time())
+                    fold.silence(second)
+                    self._remember(_ENTRY.pack(VERSION, _SILENT_KIND, second))
+                    yield from self._emit([])
         else:
             self._timer = 0
             second = (ctx.timer_service().current_watermark() + 1) // 1000 - 1
@@ -112,16 +126,22 @@ class MarketProcess(KeyedProcessFunction):  # type: ignore[misc]
         self._set_timers(ctx)
 
     def _set_timers(self, ctx: Any) -> None:
-        """Keeps one event-time timer at the end of the next second, and one by the clock against silence."""
+        """Keeps one event-time timer at the end of the next second, one by the clock against silence, and the pulse."""
         service = ctx.timer_service()
+        self._pulse.keep(service, int(time.time() * 1000))
         assert self._fold is not None  # noqa: S101 - there is one before any timer
         following = (self._fold.emitted + 2) * 1000 - 1
         if following > self._timer:
             self._timer = following
             service.register_event_time_timer(following)
-        if not self._listening and self._lag_s < _LIVE_S:
-            self._listening = True
-            service.register_processing_time_timer(int(self._heard_at * 1000) + self._silence_ms + 1000)
+        if self._listen_at is None and self._lag_s < _LIVE_S:
+            self._listen_at = int(self._heard_at * 1000) + self._silence_ms + 1000
+            service.register_processing_time_timer(self._listen_at)
+
+    def _wake_up(self, fold: MarketFold) -> Iterator[Any]:
+        """Once a worker: a checkpoint may lack the timers of symbols that it has (`state.pulse`)."""
+        for symbol in fold.symbols:
+            yield WAKE_UPS, (symbol, fold.emitted)
 
     def _obey(self, text: str) -> Iterator[Any]:
         changed, alert = self._models.decide(text, int(time.time() * 1000))

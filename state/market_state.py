@@ -155,6 +155,12 @@ class MarketState:
         self._index_price = np.nan
         self._alerts.start_day()
 
+    @property
+    def symbols(self) -> list[str]:
+        """Every symbol that has traded today."""
+        index = self._rules.symbols.index
+        return [*self._columns, *([index] if index is not None and self._index_price == self._index_price else [])]
+
     def begin(self, second: int) -> None:
         """Moves on to a second; those between are silent ones, a new trading day starts afresh."""
         day = self._calendar.day_of(second * 1000)

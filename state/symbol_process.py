@@ -37,7 +37,10 @@ if TYPE_CHECKING:
 BYTES = Types.PRIMITIVE_ARRAY(Types.BYTE())
 
 MESSAGE = Types.ROW([Types.STRING(), Types.INT(), Types.INT(), Types.LONG()])
-"""First input: the raw message (each byte one character, cut), its full size, partition, offset."""
+"""First input: the raw message (each byte one character, cut), its full size, partition, offset; or a wake-up, with
+:data:`NOWHERE` for its partition."""
+
+NOWHERE = -1
 
 BROADCAST_SNAPSHOT = Types.ROW([Types.LONG(), BYTES, Types.STRING(), Types.SQL_TIMESTAMP()])
 """Second input: a snapshot's epoch second, its block, the names of its model versions, its event time."""
@@ -122,11 +125,15 @@ class SymbolProcess(KeyedBroadcastProcessFunction):  # type: ignore[misc]
         self._dead = metrics.counter("ticks_dead_letter")
 
     def process_element(self, value: Any, ctx: KeyedBroadcastProcessFunction.ReadOnlyContext) -> list[Any] | None:
-        """One Kafka message."""
+        """One Kafka message, or a wake-up: the checkpoint that this worker began with may lack the symbol's timers."""
         raw_text, size, partition, offset = value
         symbol = ctx.get_current_key()
-        raw = raw_text.encode("latin-1") if raw_text is not None else None
         now = _now()
+        if partition == NOWHERE:
+            if symbol not in self._memories:
+                self._set_timers(self._recall(symbol, ctx, now), ctx, now)
+            return self._with_requests([])
+        raw = raw_text.encode("latin-1") if raw_text is not None else None
         self._stillness.arrived(now)
         self._moved_at = now
         try:
@@ -186,7 +193,9 @@ class SymbolProcess(KeyedBroadcastProcessFunction):  # type: ignore[misc]
         watermark = ctx.timer_service().current_watermark()
         self._stillness.look(now, watermark)
         if ctx.time_domain() == TimeDomain.PROCESSING_TIME:
-            memory.looks = False
+            # A timer from before a restore does not set the next one: there would be one more after each.
+            if memory.look_at is not None and timestamp >= memory.look_at:
+                memory.look_at = None
             self._give_up(memory, now)
             last_due = memory.state.last_due
             if last_due is not None:
@@ -219,9 +228,9 @@ class SymbolProcess(KeyedBroadcastProcessFunction):  # type: ignore[misc]
             return
         request.since = now
         self._waiting.setdefault(request.second, []).append(request)
-        if not memory.looks:
-            memory.looks = True
-            ctx.timer_service().register_processing_time_timer(now + self._patience_ms)
+        if memory.look_at is None:
+            memory.look_at = now + self._patience_ms
+            ctx.timer_service().register_processing_time_timer(memory.look_at)
 
     def _send(self, memory: Memory, request: Request) -> None:
         """Sends a request to the model as things stand; one without a snapshot is remembered to have had none."""
@@ -289,12 +298,10 @@ class SymbolProcess(KeyedBroadcastProcessFunction):  # type: ignore[misc]
         if memory.timer is None or due < memory.timer:
             memory.timer = due
             service.register_event_time_timer(due)
-        if not memory.looks and memory.state.last_due is not None:
-            memory.looks = True
+        if memory.look_at is None and memory.state.last_due is not None:
             waits = not all(request.answered for request in memory.requests.values())
-            service.register_processing_time_timer(
-                now + (min(self._patience_ms, LOOK_EVERY_MS) if waits else LOOK_EVERY_MS)
-            )
+            memory.look_at = now + (min(self._patience_ms, LOOK_EVERY_MS) if waits else LOOK_EVERY_MS)
+            service.register_processing_time_timer(memory.look_at)
 
     def _recall(self, symbol: str, ctx: Any, now: int) -> Memory:
         """Unpacks a symbol's memory out of Flink's state: after a restore, or in a new worker."""

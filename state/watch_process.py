@@ -12,6 +12,7 @@ from pyflink.datastream.state import ListStateDescriptor
 
 from state import records
 from state.codec import require_form
+from state.pulse import Pulse
 from state.quality_watch import SETTLED_MS, QualityWatch
 from state.rules import TradingCalendar
 from state.stillness import LOOK_EVERY_MS, patience
@@ -76,6 +77,7 @@ class WatchProcess(KeyedProcessFunction):  # type: ignore[misc]
         self._timer: int | None = None
         self._held: _Held | None = None
         self._look_at: int | None = None
+        self._pulse = Pulse(LOOK_EVERY_MS)
         self._moved_at = _now()
         self._watermark = 0
         metrics = runtime_context.get_metrics_group()
@@ -135,9 +137,10 @@ class WatchProcess(KeyedProcessFunction):  # type: ignore[misc]
             yield DRIFT_ALERTS, (records.MARKET_SYMBOL, records.to_json(records.drift_record(drift)))
 
     def _set_timers(self, ctx: Any) -> None:
-        """Keeps a timer in event time for what comes next, and by the clock for what it has passed and for silence."""
+        """Keeps a timer in event time for what comes next, by the clock for what it has passed and for silence."""
         assert self._watch is not None  # noqa: S101 - there is one before any timer
         due, service = self._watch.next_due, ctx.timer_service()
+        self._pulse.keep(service, _now())
         if due is None:
             return
         watermark = service.current_watermark()

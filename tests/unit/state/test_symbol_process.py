@@ -13,7 +13,7 @@ from pyflink.datastream import TimeDomain
 from jobs.settings import Settings
 from state.market_state import block_length
 from state.requests import read_block
-from state.symbol_process import SymbolProcess
+from state.symbol_process import NOWHERE, SymbolProcess
 from tests.unit.state.conftest import Elements
 
 if TYPE_CHECKING:
@@ -52,6 +52,9 @@ class Engine:
         self.key = ""
         self.lists: dict[tuple[str, str], Elements] = {}
         self.snapshots: dict[int, bytes] = {}
+        self.timers: set[tuple[str, int]] = set()
+        """Those in processing time: symbol and moment."""
+        self.event_timers: set[tuple[str, int]] = set()
         self._attempt = -1
         self.restart()
 
@@ -73,10 +76,19 @@ class Engine:
         block = np.zeros(block_length(16), np.float32).tobytes()
         return asked(self._process.process_broadcast_element((second, block, "v1", None), self))
 
+    def wake_up(self, symbol: str) -> list[Asked]:
+        """What the market sends each symbol after a restore."""
+        self.key = symbol
+        return asked(self._process.process_element((None, None, NOWHERE, 0), self))
+
     def wake(self, symbol: str) -> list[Asked]:
         """The timer in processing time that a symbol with waiting ticks has set."""
+        return self.fire(symbol, int(time.time() * 1000) + 60_000)
+
+    def fire(self, symbol: str, timestamp: int) -> list[Asked]:
+        """A timer in processing time."""
         self.key = symbol
-        return asked(self._process.on_timer(int(time.time() * 1000), self))
+        return asked(self._process.on_timer(timestamp, self))
 
     # What the function asks of the engine.
     def get_list_state(self, descriptor: Any) -> KeyedList:
@@ -103,11 +115,16 @@ class Engine:
     def current_watermark(self) -> int:
         return (NOON - 60) * 1000
 
-    def register_event_time_timer(self, _timestamp: int) -> None:
-        """Event time stands still."""
+    def register_event_time_timer(self, timestamp: int) -> None:
+        self.event_timers.add((self.key, timestamp))
 
-    def register_processing_time_timer(self, _timestamp: int) -> None:
-        """`wake` is told when."""
+    def register_processing_time_timer(self, timestamp: int) -> None:
+        self.timers.add((self.key, timestamp))
+
+    def lose_timers(self) -> None:
+        """As a checkpoint does with those of the bundle before it."""
+        self.timers.clear()
+        self.event_timers.clear()
 
     def time_domain(self) -> TimeDomain:
         return TimeDomain.PROCESSING_TIME
@@ -195,3 +212,35 @@ def test_a_tick_that_has_asked_does_not_ask_again_after_a_restart(engine: Engine
     engine.snapshot(NOON - LAG_S + 1)
     assert engine.wake("NABIL") == []
     assert [one.subject.offset for one in engine.tick("NABIL", NOON + 1, 1)] == [1]
+
+
+def test_a_symbol_whose_timers_a_checkpoint_lacks_sets_them_anew_when_the_market_wakes_it(engine: Engine) -> None:
+    engine.snapshot(NOON - LAG_S)
+    engine.tick("NABIL", NOON, 0)
+    due = engine.event_timers.copy()
+    engine.lose_timers()
+    engine.restart()
+    assert engine.wake_up("NABIL") == []
+    assert engine.event_timers == due
+    assert len(engine.timers) == 1
+    engine.lose_timers()
+    assert engine.wake_up("NABIL") == []
+    assert not engine.event_timers, "it is awake: the engine has its timers"
+
+
+def test_a_wake_up_of_a_symbol_that_waits_for_nothing_sets_no_timer(engine: Engine) -> None:
+    assert engine.wake_up("NABIL") == []
+    assert not engine.event_timers
+    assert not engine.timers
+
+
+def test_a_timer_from_before_a_restart_does_not_start_a_second_row_of_timers(engine: Engine) -> None:
+    engine.snapshot(NOON - LAG_S)
+    engine.tick("NABIL", NOON, 0)
+    ((_, before),) = engine.timers
+    engine.restart()
+    engine.lose_timers()
+    engine.wake_up("NABIL")
+    assert len(engine.timers) == 1
+    engine.fire("NABIL", before - 1)
+    assert len(engine.timers) == 1

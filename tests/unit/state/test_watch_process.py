@@ -215,7 +215,19 @@ def test_a_stream_that_has_stopped_is_told_as_it_is_and_not_before() -> None:
     assert engine.scores == []
     engine.wait(PATIENCE_MS)
     assert [(score["window_end"] // MINUTE_MS, score["trades"]) for score in engine.scores] == [(4, 10), (7, 22)]
-    assert not engine.looks, "nothing waits any more"
+    assert len(engine.looks) == 2, "nothing waits any more; these are the pulse"
+
+
+def test_a_checkpoint_that_lacks_the_last_timers_loses_no_score_of_a_stream_that_has_stopped() -> None:
+    engine = Engine()
+    engine.outcomes(3)
+    engine.wait(LOOK_EVERY_MS)
+    timers, looks = engine.timers.copy(), engine.looks.copy()
+    engine.outcomes(6)
+    engine.timers, engine.looks = timers, looks
+    engine.restart()
+    engine.wait(2 * PATIENCE_MS)
+    assert [(score["window_end"] // MINUTE_MS, score["trades"]) for score in engine.scores] == [(4, 10), (7, 20)]
 
 
 def test_after_the_close_a_stream_has_stopped_soon() -> None:
