@@ -43,6 +43,11 @@ def scored(message: Json) -> Scored:
     return source(message), message["role"]
 
 
+def conflated(message: Json) -> list[Position]:
+    """The ticks that a prediction says were not scored because its own newer one was waiting."""
+    return [Position(one["partition"], one["offset"]) for one in message.get("conflated", ())]
+
+
 class Predictions:
     """The predictions, each against the golden one.
 
@@ -54,6 +59,7 @@ class Predictions:
 
     Attributes:
         by_key: The first prediction of each tick and role.
+        conflated: Positions of ticks that have no prediction because that of a newer one names them.
         scores: The golden probabilities, (3,) float32, where the snapshot is there to compute them.
         observed: What their outcomes add to the live scores and the drift.
     """
@@ -64,6 +70,8 @@ class Predictions:
         self._lag_s = market_lag_s
         self._board = board
         self.by_key = first_of_each(found, scored)
+        told = {place for one in self.by_key.values() for place in conflated(one)}
+        self.conflated = {place for place in told if place in answer.ticks and (place, ACTIVE) not in self.by_key}
         self.scores: dict[Scored, NDArray[np.float32]] = {}
         self.observed: list[Part] = []
 
@@ -75,7 +83,7 @@ class Predictions:
         """
         answer = self._answer
         verdict = TopicVerdict(messages=self._count, duplicated=self._count - len(self.by_key))
-        verdict.lost = sum((position, ACTIVE) not in self.by_key for position in answer.ticks)
+        verdict.lost = sum((position, ACTIVE) not in self.by_key for position in answer.ticks) - len(self.conflated)
         verdict.duplicated += sum(position not in answer.ticks for position, _ in self.by_key)
         versions: dict[str, list[Scored]] = {}
         for key, one in self.by_key.items():
@@ -125,7 +133,21 @@ class Predictions:
         if scores is not None:
             expected["direction"] = CLASSES[scores.argmax()]
         is_scored = scores is None or probabilities(one).tobytes() == scores.tobytes()
-        return is_scored and self._is_in_force(one) and all(one[name] == value for name, value in expected.items())
+        return (
+            is_scored
+            and self._is_in_force(one)
+            and all(self._is_older(place, key[0]) for place in conflated(one))
+            and all(one[name] == value for name, value in expected.items())
+        )
+
+    def _is_older(self, place: Position, than: Position) -> bool:
+        """Whether a tick that has no prediction comes before another one of its symbol and session."""
+        if place not in self.conflated:
+            return False
+        answer = self._answer
+        older, newer = answer.ticks[place], answer.ticks[than]
+        is_before = answer.sequences[place] < answer.sequences[than] and older.event_time <= newer.event_time
+        return older.symbol == newer.symbol and is_before
 
     def _is_in_force(self, one: Json) -> bool:
         """Whether the snapshot that a prediction names says that its model version scores in its role."""
@@ -158,7 +180,7 @@ def compare_outcomes(
     """Each prediction judged once, and rightly."""
     outcomes = first_of_each(found, scored)
     verdict = TopicVerdict(messages=len(found), duplicated=len(found) - len(outcomes))
-    expected = {(position, ACTIVE) for position in answer.ticks}
+    expected = {(position, ACTIVE) for position in answer.ticks if position not in predictions.conflated}
     expected |= {key for key in predictions.by_key if key[0] in answer.ticks}
     verdict.duplicated += len(outcomes.keys() - expected)
     for key in expected & outcomes.keys():

@@ -62,6 +62,8 @@ def show(result: dict[str, Any], verdict: Verdict, settings: Settings, console: 
     rows = [("ticks in", f"{verdict.ticks_in:,}"), ("predictions", f"{verdict.predictions:,}")]
     if verdict.without_market:
         rows.append(("… without a market snapshot", f"{verdict.without_market:,}"))
+    if verdict.conflated:
+        rows.append(("conflated", f"{verdict.conflated:,}"))
     others = (Topic.BARS, Topic.ALERTS, Topic.OUTCOMES)
     rows += [(topic.value, f"{result['messages'].get(topic.value, 0):,}") for topic in others]
     rows += [

@@ -41,6 +41,7 @@ class Verdict:
     Attributes:
         ticks_in: Messages in the ticks' topic.
         predictions, late, duplicates, dead_letters: What became of them.
+        conflated: Ticks that were not scored under overload, as the prediction of a newer one tells.
         without_market: How many of the predictions were made without a market snapshot: before the day's first, or
             because theirs had not come in time, or was not kept for so long.
         topics: Each result topic's verdict.
@@ -51,6 +52,7 @@ class Verdict:
     late: int = 0
     duplicates: int = 0
     dead_letters: int = 0
+    conflated: int = 0
     without_market: int = 0
     topics: dict[str, TopicVerdict] = field(default_factory=dict)
 
@@ -81,7 +83,7 @@ class Verdict:
     @property
     def clean(self) -> bool:
         """Whether nothing is lost, doubled or wrong, and every tick is accounted for."""
-        accounted = self.predictions + self.late + self.duplicates + self.dead_letters
+        accounted = self.predictions + self.conflated + self.late + self.duplicates + self.dead_letters
         return not (self.lost or self.duplicated or self.mismatched) and accounted == self.ticks_in
 
     def as_json(self) -> dict[str, Any]:
@@ -92,6 +94,7 @@ class Verdict:
             "late": self.late,
             "duplicates": self.duplicates,
             "dead_letters": self.dead_letters,
+            "conflated": self.conflated,
             "without_market": self.without_market,
             "lost": self.lost,
             "duplicated": self.duplicated,
@@ -109,7 +112,9 @@ def show(verdict: Verdict, console: Console) -> None:
         table.add_row(name, *(f"{value:,}" for value in asdict(topic).values()))
     console.print(table)
     console.print(
-        f"{verdict.ticks_in:,} ticks in = {verdict.predictions:,} predictions + {verdict.late:,} late"
+        f"{verdict.ticks_in:,} ticks in = {verdict.predictions:,} predictions"
+        + (f" + {verdict.conflated:,} conflated" if verdict.conflated else "")
+        + f" + {verdict.late:,} late"
         f" + {verdict.duplicates:,} duplicates + {verdict.dead_letters:,} dead letters"
         + ("" if verdict.clean else "  [bold red]does not add up or is not clean[/]")
     )

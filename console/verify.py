@@ -12,6 +12,7 @@ taken as recorded, because arrival decided it and nothing in the log can tell:
   predictions' `sequence` tells it. Where a key keeps a symbol in one partition, the log does;
 - that a trade was predicted after its minute's score was told, because the stream had stopped, or after a restart:
   `produced_at` tells it. The scores of windows with that minute, and drift from then on, are not compared;
+- which ticks were not scored under overload: the prediction of a newer tick of the symbol must name them;
 - the wording of a dead letter's reason, and the clock times `produced_at` and `received_at`.
 
 It speaks of a job at rest. What event time has not reached is pending, not lost; a tick that the job has not read
@@ -203,6 +204,7 @@ def _compare_share(
     verdict.duplicates += len(answer.duplicates)
     verdict.predictions += len(of_active)
     verdict.without_market += of_active.count(None)
+    verdict.conflated += len(predictions.conflated)
     verdict.add(Topic.PREDICTIONS.value, scored)
     verdict.add(Topic.OUTCOMES.value, outcomes)
     verdict.add(Topic.BARS.value, bars)

@@ -180,7 +180,13 @@ def remember_symbols(tables: StreamTableEnvironment, settings: Settings, rules: 
         tables.sql_query("SELECT snapshot_second, snapshot, versions, row_time FROM market"), BROADCAST_SNAPSHOT
     )
     process = SymbolProcess(
-        rules, times.in_ms(), topic_name(Topic.TICKS, settings.kafka), market.lag_s, market.patience_ms, version
+        rules,
+        times.in_ms(),
+        topic_name(Topic.TICKS, settings.kafka),
+        market.lag_s,
+        market.patience_ms,
+        version,
+        conflates=settings.overload.policy == "conflate",
     )
     symbols = (
         keyed_stream(tables, routed, Types.STRING(), MESSAGE)

@@ -129,6 +129,18 @@ class MarketSettings(_Section):
         return round(self.patience_s * 1000)
 
 
+class OverloadSettings(_Section):
+    """What the job does when ticks come faster than it can score them."""
+
+    policy: Literal["keep", "conflate"] = Field(
+        "keep",
+        description=(
+            "`keep` scores every tick, however late; `conflate` scores only the newest of a symbol's waiting ticks, and"
+            " its prediction names those that were skipped."
+        ),
+    )
+
+
 class ModelSettings(_Section):
     """Which model scores."""
 
@@ -152,7 +164,11 @@ class FlinkSettings(_Section):
         900_000, ge=60_000, description="Longest outage after which the sinks' open transactions can still commit."
     )
     bounded: bool = Field(
-        False, description="Read up to the topic's present end, then finish: for backfills and tests."
+        False,
+        description=(
+            "Read up to the topic's present end, then finish. For logs of up to an hour of trading: partitions are not"
+            " aligned then, and a market that is read further ahead is gone when its ticks come."
+        ),
     )
 
 
@@ -199,6 +215,7 @@ class Settings(BaseSettings):
     kafka: KafkaSettings = KafkaSettings()
     event_time: EventTimeSettings = EventTimeSettings()
     market: MarketSettings = MarketSettings()
+    overload: OverloadSettings = OverloadSettings()
     model: ModelSettings = ModelSettings()
     flink: FlinkSettings = FlinkSettings()
     redis: RedisSettings = RedisSettings()

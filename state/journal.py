@@ -26,7 +26,7 @@ symbol's memory holds, writing it anew costs each tick no more than twice the ti
 
 _ENTRY = struct.Struct("<BBH")  # form, kind, length of the state's entry; what follows it are requests
 _FORM = 2
-_STATE, _REQUESTS, _GIVEN_UP, _SNAPSHOT, _LIFE = 1, 2, 3, 4, 5
+_STATE, _REQUESTS, _GIVEN_UP, _SNAPSHOT, _LIFE, _SKIPPED = 1, 2, 3, 4, 5, 6
 _POSITION = struct.Struct("<iq")
 _LENGTH = struct.Struct("<I")
 _LIFE_FORM = struct.Struct("<qq")
@@ -92,27 +92,34 @@ class Memory:
         """Takes up what the lists hold.
 
         Requests that were answered without a snapshot stay so, whatever has come since: their outcome is scored as
-        their prediction was. Call it once, on a new memory, while the symbol is the current key.
+        their prediction was. Those that were skipped stay skipped. Call it once, on a new memory, while the symbol is
+        the current key.
 
         Raises:
             StateVersionError: If an entry is of another form.
         """
         given_up: dict[tuple[int, int], tuple[str, ...]] = {}
-        folded = codec.restore(self.state, self._read(given_up), self._trade_keys.get() or ())
+        skipped: set[tuple[int, int]] = set()
+        folded = codec.restore(self.state, self._read(given_up, skipped), self._trade_keys.get() or ())
         waiting = self.state.waiting
         self.requests = {position: one for position, one in self.requests.items() if position in waiting}
         for position in given_up.keys() & self.requests.keys():
             self.requests[position].give_up(given_up[position])
+        for position in skipped & self.requests.keys():
+            self.requests[position].skip()
         if folded:
             self.fold(all_keys=True)
 
-    def _read(self, given_up: dict[tuple[int, int], tuple[str, ...]]) -> Iterator[bytes]:
+    def _read(self, given_up: dict[tuple[int, int], tuple[str, ...]], skipped: set[tuple[int, int]]) -> Iterator[bytes]:
         for element in self._log.get() or ():
             form, kind, length = _ENTRY.unpack_from(element)
             codec.require_form(f"the journal of {self.state.symbol}", form, _FORM)
             if kind == _GIVEN_UP:
                 versions = orjson.loads(element[_ENTRY.size + _POSITION.size :])
                 given_up[_POSITION.unpack_from(element, _ENTRY.size)] = tuple(versions)
+                continue
+            if kind == _SKIPPED:
+                skipped.add(_POSITION.unpack_from(element, _ENTRY.size))
                 continue
             if kind == _LIFE:
                 life, newest = _LIFE_FORM.unpack_from(element, _ENTRY.size)
@@ -156,6 +163,10 @@ class Memory:
         """Remembers that a request was answered without its snapshot."""
         self._append(_given_up(request))
 
+    def skipped(self, request: Request) -> None:
+        """Remembers that a request is never answered."""
+        self._append(_skipped(request))
+
     def _append(self, element: bytes) -> None:
         self._appended += len(element)
         if self._appended < max(FOLD_BYTES, self._snapshot):
@@ -177,7 +188,9 @@ class Memory:
                 parts += (_LENGTH.pack(len(packed)), packed)
             elements.append(b"".join(parts))
         elements += [
-            _given_up(request) for request in self.requests.values() if request.answered and request.market_time is None
+            _skipped(request) if request.is_skipped else _given_up(request)
+            for request in self.requests.values()
+            if request.is_skipped or (request.answered and request.market_time is None)
         ]
         if self.life is not None:
             elements.append(_lives(*self.life))
@@ -193,6 +206,10 @@ class Memory:
 
 def _lives(life: int, newest: int) -> bytes:
     return _ENTRY.pack(_FORM, _LIFE, 0) + _LIFE_FORM.pack(life, newest)
+
+
+def _skipped(request: Request) -> bytes:
+    return _ENTRY.pack(_FORM, _SKIPPED, 0) + _POSITION.pack(*request.position)
 
 
 def _given_up(request: Request) -> bytes:

@@ -44,6 +44,7 @@ def prediction_record(
     role: str,
     feature_schema: str,
     produced_at: int,
+    conflated: Sequence[tuple[int, int]] = (),
 ) -> dict[str, object]:
     """A prediction's message.
 
@@ -55,9 +56,10 @@ def prediction_record(
         role: `active` or `shadow`.
         feature_schema: Hash of the features' definitions.
         produced_at: The machine's clock, ms.
+        conflated: Positions of the ticks that are not scored because this newer one was waiting.
     """
     up, flat, down = chances
-    return {
+    record: dict[str, object] = {
         "symbol": subject.symbol,
         "event_time": subject.event_time,
         "trade_id": subject.trade_id,
@@ -74,6 +76,9 @@ def prediction_record(
         "sequence": subject.sequence,
         "produced_at": produced_at,
     }
+    if conflated:
+        record["conflated"] = [_source(*position) for position in conflated]
+    return record
 
 
 def outcome_record(

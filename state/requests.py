@@ -15,7 +15,7 @@ import orjson
 from state.features import MARKET_COUNT, NO_MARKET, OWN_COUNT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from state.outcomes import Realised
 
@@ -62,6 +62,8 @@ class Request:
         columns: The market's features it was sent with, `MARKET_COUNT` float32.
         market_time: Time of the snapshot they came from, ms; None where it had to go without.
         versions: Names of the model versions that score: the active one, then the shadow, if any.
+        conflated: Positions of the ticks that are not scored because this newer one was waiting; None without any.
+        is_skipped: Whether it is such a tick itself.
         since: When it began to wait for its snapshot, by the machine's clock, ms.
     """
 
@@ -69,7 +71,9 @@ class Request:
         "_packed",
         "answered",
         "columns",
+        "conflated",
         "group",
+        "is_skipped",
         "market_time",
         "own",
         "second",
@@ -87,6 +91,8 @@ class Request:
         self.columns = b""
         self.market_time: int | None = None
         self.versions: tuple[str, ...] = ()
+        self.conflated: list[tuple[int, int]] | None = None
+        self.is_skipped = False
         self.since = 0
         self._packed: bytes | None = None
 
@@ -114,6 +120,16 @@ class Request:
         self.answered = True
         self.columns, self.market_time, self.versions = NO_MARKET, None, versions
 
+    def skip(self) -> None:
+        """It is never sent to the model: neither its prediction nor its outcome is told."""
+        self.answered = self.is_skipped = True
+
+    def replace(self, older: Request) -> None:
+        """Is scored alone, in place of an older one and of those that the older one replaces."""
+        self.conflated, older.conflated = older.conflated or [], None
+        self.conflated.append(older.position)
+        older.skip()
+
     def pack(self) -> bytes:
         """The request as bytes, for the symbol's journal; what is known only once it is answered is not kept."""
         if self._packed is None:
@@ -140,11 +156,13 @@ class Asked(NamedTuple):
         subject: The tick.
         market_time: Time of its market snapshot, ms; None where it had none.
         outcome: Due time (ms), direction and realised price, once they are known.
+        conflated: Positions of the ticks that are not scored because this newer one was waiting.
     """
 
     subject: Subject
     market_time: int | None
     outcome: tuple[int, str, float] | None
+    conflated: Sequence[tuple[int, int]] = ()
 
 
 class Block(NamedTuple):
@@ -180,7 +198,12 @@ def _blocks(asked: Iterable[tuple[Request, tuple[int, str, float] | None]]) -> l
         parts = [_ROWS.pack(len(together))]
         for request, _ in together:
             parts += (request.own, request.columns)
-        told = [(*request.subject, request.market_time, outcome) for request, outcome in together]
+        told = [
+            (*request.subject, request.market_time, outcome, request.conflated)
+            if request.conflated
+            else (*request.subject, request.market_time, outcome)
+            for request, outcome in together
+        ]
         parts.append(orjson.dumps((versions, told)))
         blocks.append(b"".join(parts))
     return blocks
@@ -191,5 +214,5 @@ def read_block(data: bytes) -> Block:
     (count,) = _ROWS.unpack_from(data)
     end = _ROWS.size + count * ROW_BYTES
     versions, told = orjson.loads(data[end:])
-    asked = [Asked(Subject(*one[:7]), one[7], one[8]) for one in told]
+    asked = [Asked(Subject(*one[:7]), *one[7:]) for one in told]
     return Block(data[_ROWS.size : end], tuple(versions), asked)

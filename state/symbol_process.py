@@ -72,6 +72,12 @@ _STILL_PATIENCE = 5
 _MOST_TOGETHER = 500
 """Requests that travel as one, but for those that a symbol has due at the same moment; more of them save nothing."""
 
+_OVERLOADED = 200
+"""A job that keeps up has a few dozen ticks in a bundle, at NEPSE's peak; one that is behind has thousands."""
+
+_MOST_CONFLATED = 1000
+"""So many skipped ticks one prediction names: its message must stay one that the broker takes."""
+
 
 class SymbolProcess(KeyedBroadcastProcessFunction):  # type: ignore[misc]
     """Parses, validates, orders and remembers one symbol's ticks.
@@ -85,10 +91,19 @@ class SymbolProcess(KeyedBroadcastProcessFunction):  # type: ignore[misc]
         market_lag_s: A tick is scored with the market snapshot of so many seconds before it.
         patience_ms: So long a tick waits for that snapshot.
         version: The model version that scores ticks which have no snapshot to say it.
+        conflates: Whether under overload only the newest of a symbol's waiting ticks is scored.
     """
 
     def __init__(
-        self, rules: MarketRules, times: TickTimes, topic: str, market_lag_s: int, patience_ms: int, version: str
+        self,
+        rules: MarketRules,
+        times: TickTimes,
+        topic: str,
+        market_lag_s: int,
+        patience_ms: int,
+        version: str,
+        *,
+        conflates: bool = False,
     ) -> None:
         self._rules = rules
         self._times = times
@@ -96,6 +111,7 @@ class SymbolProcess(KeyedBroadcastProcessFunction):  # type: ignore[misc]
         self._market_lag_s = market_lag_s
         self._patience_ms = patience_ms
         self._version = version
+        self._conflates = conflates
         self._submission = time.time_ns()
 
     def open(self, runtime_context: RuntimeContext) -> None:
@@ -109,6 +125,10 @@ class SymbolProcess(KeyedBroadcastProcessFunction):  # type: ignore[misc]
         self._waiting: dict[int, list[Request]] = {}
         self._asked: list[Request] = []
         self._judged: list[tuple[Request, Realised]] = []
+        # Of the requests that have not been handed on yet: each symbol's newest, how many ticks they come from, and how
+        # many of them are skipped.
+        self._newest: dict[str, Request] = {}
+        self._taken = self._skipped = 0
         self._gathers = at_bundle_end(runtime_context, self._take_requests)
         self._moved_at = _now()
         self._board: MarketBoard | None = None
@@ -123,6 +143,7 @@ class SymbolProcess(KeyedBroadcastProcessFunction):  # type: ignore[misc]
         self._duplicates = metrics.counter("ticks_duplicate")
         self._late = metrics.counter("ticks_late")
         self._dead = metrics.counter("ticks_dead_letter")
+        self._conflated = metrics.counter("ticks_conflated")
 
     def process_element(self, value: Any, ctx: KeyedBroadcastProcessFunction.ReadOnlyContext) -> list[Any] | None:
         """One Kafka message, or a wake-up: the checkpoint that this worker began with may lack the symbol's timers."""
@@ -224,6 +245,8 @@ class SymbolProcess(KeyedBroadcastProcessFunction):  # type: ignore[misc]
         """Sends a request to the model if its snapshot is there, or none can come; lets it wait otherwise."""
         board = self._board or self._read_board(ctx)
         if request.second <= board.newest:
+            if self._conflates:
+                self._conflate(memory, request)
             self._send(memory, request)
             return
         request.since = now
@@ -231,6 +254,21 @@ class SymbolProcess(KeyedBroadcastProcessFunction):  # type: ignore[misc]
         if memory.look_at is None:
             memory.look_at = now + self._patience_ms
             ctx.timer_service().register_processing_time_timer(memory.look_at)
+
+    def _conflate(self, memory: Memory, request: Request) -> None:
+        """Under overload a tick that has not been handed on yet is skipped in favour of its symbol's next one."""
+        older, subject = self._newest.get(request.subject.symbol), request.subject
+        self._newest[subject.symbol] = request
+        self._taken += 1
+        if older is None or self._taken < _OVERLOADED:
+            return
+        # Of the same session, and no straggler.
+        is_newer = older.subject.sequence < subject.sequence and older.subject.event_time <= subject.event_time
+        if is_newer and len(older.conflated or ()) < _MOST_CONFLATED:
+            request.replace(older)
+            memory.skipped(older)
+            self._skipped += 1
+            self._conflated.inc()
 
     def _send(self, memory: Memory, request: Request) -> None:
         """Sends a request to the model as things stand; one without a snapshot is remembered to have had none."""
@@ -268,10 +306,11 @@ class SymbolProcess(KeyedBroadcastProcessFunction):  # type: ignore[misc]
         bars, outcomes = state.advance(watermark)
         outputs.extend((BARS, (symbol, records.to_json(records.bar_record(symbol, bar)))) for bar in bars)
         judged = [(memory.requests.pop((one.partition, one.offset)), one) for one in outcomes]
-        for request, _ in judged:
+        for request, one in judged:
             if not request.answered:  # a stream that stopped was given up before its market
                 self._asked.append(self._answer(request))
-        self._judged += judged
+            if not request.is_skipped:
+                self._judged.append((request, one))
         if state.session != session:
             memory.fold(all_keys=True)
         else:
@@ -279,13 +318,16 @@ class SymbolProcess(KeyedBroadcastProcessFunction):  # type: ignore[misc]
 
     def _with_requests(self, outputs: list[Any]) -> list[Any]:
         """An element's results; the requests among them stay until the bundle ends, unless they have become many."""
-        gathered = len(self._asked) + len(self._judged)
+        gathered = len(self._asked) + len(self._judged) - self._skipped
         return outputs if self._gathers and gathered < _MOST_TOGETHER else outputs + self._take_requests()
 
     def _take_requests(self) -> list[bytes]:
         """Blocks of all requests since the last ones, predictions before outcomes."""
-        blocks = predictions_blocks(self._asked) + outcomes_blocks(self._judged)
+        asked = [request for request in self._asked if not request.is_skipped] if self._skipped else self._asked
+        blocks = predictions_blocks(asked) + outcomes_blocks(self._judged)
         self._asked, self._judged = [], []
+        self._taken = self._skipped = 0
+        self._newest.clear()
         return blocks
 
     def _set_timers(self, memory: Memory, ctx: Any, now: int) -> None:

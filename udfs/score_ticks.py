@@ -147,7 +147,9 @@ def _tell(
     told: Sequence[Sequence[float]] = scores[span.start : span.start + len(span.asked)]  # type: ignore[assignment]
     for asked, chances in zip(span.asked, told, strict=True):
         if asked.outcome is None:
-            record = prediction_record(asked.subject, chances, asked.market_time, version, span.role, SCHEMA_HASH, now)
+            record = prediction_record(
+                asked.subject, chances, asked.market_time, version, span.role, SCHEMA_HASH, now, asked.conflated
+            )
             predictions.append(f"{asked.subject.symbol}\t{to_json(record)}")
         else:
             record = outcome_record(asked.subject, chances, asked.outcome, version, span.role)

@@ -62,7 +62,7 @@ def results(make_deployment: Callable[..., Settings], run_pipeline: Callable[...
     log += [message(END - HOUR_MS, "late", now), message(END + 20_000, "last", now)]
     # Without a time of its own a message has its record's.
     log += [message(None, "timeless", now), message("yesterday", "wordy", now + 1)]
-    settings = make_deployment(1, 1, source="payload", aligned_within_s=10**9)
+    settings = make_deployment(1, 1, source="payload")
     return run_pipeline(settings, log)[1]
 
 

@@ -58,7 +58,7 @@ def snapshot() -> MarketSnapshot:
 
 WRITTEN: dict[Topic, Iterable[str]] = {
     Topic.TICKS: orjson.loads(encode_tick(TICK)),
-    Topic.PREDICTIONS: records.prediction_record(SUBJECT, CHANCES, None, "v", "active", "s", 0),
+    Topic.PREDICTIONS: records.prediction_record(SUBJECT, CHANCES, None, "v", "active", "s", 0, [(0, 6)]),
     Topic.MARKET: records.market_record(snapshot(), ("v",)),
     Topic.BARS: records.bar_record("NABIL", Bar("1m", 0, 60_000, 1.0, 2.0, 1.0, 2.0, 3, 1.5, 2, 1.5, 0, 7)),
     Topic.ALERTS: records.alert_record("NABIL", Alert("breakout", 0, 1.0, 2.0, "a sentence", 0, 7)),

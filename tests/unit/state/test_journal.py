@@ -112,3 +112,21 @@ def test_a_journal_of_another_form_is_refused_with_a_sentence(rules: MarketRules
     desk.log.values[0] = b"\x63" + desk.log.values[0][1:]
     with pytest.raises(codec.StateVersionError, match="written in form 99, this tickcast reads form"):
         desk.recalled().recall()
+
+
+@pytest.mark.parametrize("folds", [False, True])
+def test_what_was_skipped_stays_skipped_and_is_no_request_without_a_market(rules: MarketRules, folds: bool) -> None:
+    desk = Desk(rules)
+    older, newer = desk.trade(0), desk.trade(1)
+    older.give_up(("v1",))
+    newer.replace(older)
+    desk.memory.skipped(older)
+    if folds:
+        desk.memory.fold()
+    for _ in range(2):
+        recalled = desk.recalled()
+        recalled.recall()
+        assert recalled.requests[older.position].is_skipped
+        assert recalled.requests[older.position].answered
+        assert not recalled.requests[newer.position].is_skipped
+        recalled.fold()

@@ -50,3 +50,12 @@ def test_outcomes_are_scored_by_the_versions_that_predicted_them() -> None:
     told = {block.versions: [asked.subject.event_time for asked in block.asked] for block in blocks}
     assert told == {("v1",): [1_000, 1_002], ("v2",): [1_001]}
     assert tuple(blocks[0].asked[0].outcome or ()) == (61_000, "up", 501.0)
+
+
+def test_a_prediction_in_place_of_older_ones_names_them_all_and_they_are_skipped() -> None:
+    first, second, third = answered(0), answered(1), answered(2)
+    second.replace(first)
+    third.replace(second)
+    assert [one.is_skipped for one in (first, second, third)] == [True, True, False]
+    (block,) = (read_block(data) for data in predictions_blocks([third, answered(3)]))
+    assert [[tuple(place) for place in one.conflated] for one in block.asked] == [[(2, 2**40), (2, 2**40 + 1)], []]

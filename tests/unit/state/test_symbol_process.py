@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -47,8 +48,9 @@ class Engine:
     It stands in for Flink because no order of arrival after a restore can be forced on the real one.
     """
 
-    def __init__(self, rules: MarketRules) -> None:
+    def __init__(self, rules: MarketRules, *, conflates: bool = False) -> None:
         self._rules = rules
+        self._conflates = conflates
         self.key = ""
         self.lists: dict[tuple[str, str], Elements] = {}
         self.snapshots: dict[int, bytes] = {}
@@ -56,13 +58,17 @@ class Engine:
         """Those in processing time: symbol and moment."""
         self.event_timers: set[tuple[str, int]] = set()
         self._attempt = -1
+        self._watermark = (NOON - 60) * 1000
+        self._domain = TimeDomain.PROCESSING_TIME
         self.restart()
 
     def restart(self) -> None:
         """A new worker takes up the state."""
         self._attempt += 1
         times = Settings().event_time.in_ms()
-        self._process = SymbolProcess(self._rules, times, "nepse-ticks", LAG_S, 2_000, "v1")
+        # With one, results are kept until the bundle ends.
+        self._keyed_state_backend = SimpleNamespace(last_word=None) if self._conflates else None
+        self._process = SymbolProcess(self._rules, times, "nepse-ticks", LAG_S, 2_000, "v1", conflates=self._conflates)
         self._process.open(self)  # type: ignore[arg-type]
 
     def tick(self, symbol: str, second: int, offset: int) -> list[Asked]:
@@ -75,6 +81,17 @@ class Engine:
     def snapshot(self, second: int) -> list[Asked]:
         block = np.zeros(block_length(16), np.float32).tobytes()
         return asked(self._process.process_broadcast_element((second, block, "v1", None), self))
+
+    def end_bundle(self) -> list[Asked]:
+        return asked(self._keyed_state_backend.last_word())  # type: ignore[union-attr, misc]
+
+    def pass_minute(self, symbol: str) -> list[Asked]:
+        """Event time passes the outcomes of all ticks so far."""
+        self.key, self._watermark = symbol, (NOON + 200) * 1000
+        self._domain = TimeDomain.EVENT_TIME
+        outputs = self._process.on_timer(self._watermark, self)
+        self._domain = TimeDomain.PROCESSING_TIME
+        return asked(outputs)
 
     def wake_up(self, symbol: str) -> list[Asked]:
         """What the market sends each symbol after a restore."""
@@ -113,7 +130,7 @@ class Engine:
         return self
 
     def current_watermark(self) -> int:
-        return (NOON - 60) * 1000
+        return self._watermark
 
     def register_event_time_timer(self, timestamp: int) -> None:
         self.event_timers.add((self.key, timestamp))
@@ -127,7 +144,7 @@ class Engine:
         self.event_timers.clear()
 
     def time_domain(self) -> TimeDomain:
-        return TimeDomain.PROCESSING_TIME
+        return self._domain
 
     def get_broadcast_state(self, _descriptor: Any) -> Engine:
         return self
@@ -244,3 +261,71 @@ def test_a_timer_from_before_a_restart_does_not_start_a_second_row_of_timers(eng
     assert len(engine.timers) == 1
     engine.fire("NABIL", before - 1)
     assert len(engine.timers) == 1
+
+
+@pytest.fixture
+def conflating(rules: MarketRules) -> Engine:
+    engine = Engine(rules, conflates=True)
+    engine.snapshot(NOON - LAG_S)
+    return engine
+
+
+def offsets(found: list[Asked]) -> list[int]:
+    return sorted(one.subject.offset for one in found)
+
+
+def overload(engine: Engine) -> list[int]:
+    """A bundle as large as that of a job that is behind: its ticks of NABIL have these offsets."""
+    for offset in range(300):
+        assert engine.tick("NABIL" if offset % 3 else f"S{offset}", NOON, offset) == []
+    return [offset for offset in range(300) if offset % 3]
+
+
+def test_under_overload_each_symbols_newest_tick_is_asked_for_and_names_those_it_stands_for(conflating: Engine) -> None:
+    of_symbol = overload(conflating)
+    found = conflating.end_bundle()
+    newest = next(one for one in found if one.subject.offset == of_symbol[-1])
+    skipped = [offset for _, offset in newest.conflated]
+    assert sorted(skipped + offsets(found)) == list(range(300))
+    assert set(skipped) < set(of_symbol)
+    assert len(skipped) > 50
+    assert conflating.end_bundle() == []
+
+
+def test_a_skipped_tick_has_no_outcome_though_the_worker_was_restarted_in_between(conflating: Engine) -> None:
+    overload(conflating)
+    told = [one.subject.offset for one in conflating.end_bundle() if one.subject.symbol == "NABIL"]
+    conflating.restart()
+    assert conflating.pass_minute("NABIL") == []
+    judged = conflating.end_bundle()
+    assert offsets(judged) == sorted(told)
+    assert all(one.outcome is not None for one in judged)
+
+
+def test_a_skipped_tick_stays_in_its_symbols_memory(conflating: Engine, rules: MarketRules) -> None:
+    keeping = Engine(rules)
+    keeping.snapshot(NOON - LAG_S)
+    for offset in range(300):
+        keeping.tick("NABIL" if offset % 3 else f"S{offset}", NOON, offset)
+    overload(conflating)
+    conflating.end_bundle()
+    (one,), (other,) = keeping.tick("NABIL", NOON, 300), asked_alone(conflating, 300)
+    assert one.subject.sequence == other.subject.sequence == 201
+
+
+def asked_alone(engine: Engine, offset: int) -> list[Asked]:
+    engine.tick("NABIL", NOON, offset)
+    return engine.end_bundle()
+
+
+def test_a_job_that_keeps_up_skips_nothing(conflating: Engine) -> None:
+    for bundle in range(20):
+        for offset in range(30):
+            conflating.tick("NABIL", NOON, bundle * 30 + offset)
+        assert len(conflating.end_bundle()) == 30
+
+
+def test_a_straggler_does_not_stand_for_a_newer_tick(conflating: Engine) -> None:
+    newest = overload(conflating)[-1]
+    conflating.tick("NABIL", NOON - 5, 300)
+    assert {newest, 300} <= set(offsets(conflating.end_bundle()))

@@ -165,6 +165,50 @@ def test_a_prediction_without_its_market_is_counted_and_it_and_its_outcome_are_s
     assert verdict.topics["scores"].mismatched > 0
 
 
+def conflate(results: dict[Topic, list[Json]]) -> tuple[Json, Json]:
+    """A prediction, and that of the next tick of its symbol and session."""
+    following: dict[tuple[str, int], Json] = {}
+    for one in reversed(results[Topic.PREDICTIONS]):
+        newer = following.get((one["symbol"], one["sequence"] + 1))
+        if newer is not None and 0 <= newer["event_time"] - one["event_time"] < 60_000:
+            return one, newer
+        following[one["symbol"], one["sequence"]] = one
+    raise AssertionError
+
+
+def test_a_tick_that_the_prediction_of_a_newer_one_stands_for_is_not_lost_but_conflated(
+    right: Ground, with_topic: Callable[[Topic, list[Json]], Verdict]
+) -> None:
+    older, newer = conflate(right.results)
+    naming = {**newer, "conflated": [older["source"]]}
+    told = [naming if one is newer else one for one in right.results[Topic.PREDICTIONS] if one is not older]
+    judged = [one for one in right.results[Topic.OUTCOMES] if one["source"] != older["source"]]
+    with_topic(Topic.OUTCOMES, judged)
+    verdict = with_topic(Topic.PREDICTIONS, told)
+    assert verdict.conflated == 1
+    assert verdict.predictions == len(told)
+    # The scores here were made with its outcome.
+    assert counted(verdict, Topic.SCORES) == {}
+    with_topic(Topic.OUTCOMES, right.results[Topic.OUTCOMES])
+    assert counted(with_topic(Topic.PREDICTIONS, told), Topic.SCORES) == {"outcomes": (0, 1, 0)}
+
+
+def test_a_prediction_does_not_stand_for_a_tick_that_is_predicted_or_newer_or_of_another_symbol(
+    right: Ground, with_topic: Callable[[Topic, list[Json]], Verdict]
+) -> None:
+    older, newer = conflate(right.results)
+    messages = right.results[Topic.PREDICTIONS]
+    other = next(one for one in messages if one["symbol"] != older["symbol"])
+    predicted = [{**newer, "conflated": [older["source"]]} if one is newer else one for one in messages]
+    assert counted(with_topic(Topic.PREDICTIONS, predicted)) == {"predictions": (0, 0, 1)}
+    for liar, missing in ((older, newer), (other, older)):
+        told = [
+            {**one, "conflated": [missing["source"]]} if one is liar else one for one in messages if one is not missing
+        ]
+        verdict = with_topic(Topic.PREDICTIONS, told)
+        assert verdict.topics["predictions"].mismatched == 1
+
+
 def test_a_changed_market_block_shows_in_the_predictions_that_name_it(
     right: Ground, with_topic: Callable[[Topic, list[Json]], Verdict]
 ) -> None:
