@@ -38,6 +38,8 @@ class Sample(NamedTuple):
     jobmanager_mb: float
     taskmanager_mb: float
     """JVM of the TaskManager that has the job."""
+    native_mb: float
+    """The same without its heap, which is of a fixed size and touched little by little."""
     heap_mb: float
     """Used heap of the same, garbage included."""
     workers_mb: float
@@ -98,6 +100,7 @@ class Sampler:
             at=time.monotonic(),
             jobmanager_mb=_resident(self._process("jobmanager")),
             taskmanager_mb=_resident(self._process(name)),
+            native_mb=_outside_heap(self._process(name)),
             heap_mb=self._heap(name),
             workers_mb=sum(_resident(worker) for worker in workers[name]),
             checkpoint_kb=size if size or before is None else before.checkpoint_kb,
@@ -154,6 +157,24 @@ def _slope(
     if not len(earlier):
         return 0.0
     return float(np.median((values[later] - values[earlier]) / (times[later] - times[earlier])))
+
+
+def floor_growth(samples: Sequence[Sample]) -> float:
+    """By how much the used heap's lowest value, that after a collection, rose from one half of a run to the other."""
+    steady = [sample.heap_mb for sample in samples[int(len(samples) * _STEADY_AFTER) :]]
+    half = len(steady) // 2
+    return min(steady[half:]) - min(steady[:half]) if half else 0.0
+
+
+def _outside_heap(process: psutil.Process | None) -> float:
+    """Resident pages of a JVM but those of its largest mapping, its heap."""
+    try:
+        if process is None:
+            return 0.0
+        mappings = [mapping.rss for mapping in process.memory_maps(grouped=False)]
+        return (sum(mappings) - max(mappings, default=0)) / _MB
+    except psutil.NoSuchProcess:
+        return 0.0
 
 
 def _resident(process: psutil.Process | None) -> float:

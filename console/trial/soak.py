@@ -15,7 +15,7 @@ from console.demo import PEAK_RATE
 from console.errors import CommandError
 from console.trial.live_feed import SETTINGS, DaysFeed, LiveFeed, unsettled
 from console.trial.rest import await_rest
-from console.trial.samples import Sampler, Trend, trends
+from console.trial.samples import Sampler, Trend, floor_growth, trends
 from console.trial.stack import trial_stack
 
 if TYPE_CHECKING:
@@ -33,6 +33,9 @@ _OVERLOAD_REST_S = 900.0
 """With the last trades a million outcomes fall due at once."""
 _FLAT_MB_PER_HOUR = 60.0
 """Memory that grows by more in an hour, measured over ten minutes or more, is not flat."""
+_JUDGED = ("jobmanager_mb", "native_mb", "workers_mb")
+_FLAT_HEAP_MB = 100.0
+"""A heap goes up and down by hundreds of MB: its floor may rise by so much by chance."""
 _JUDGED_AFTER_MIN = 10.0
 _TRADES_A_DAY = 80_000
 _OVERLOAD = 5.0
@@ -151,6 +154,7 @@ def _result(samples: list[Sample], rest: AtRest) -> dict[str, Any]:
     verdict = rest.verdict
     return {
         "samples": len(samples),
+        "heap_floor_growth_mb": round(floor_growth(samples), 1),
         "trends": {name: trend._asdict() for name, trend in trends(samples).items()},
         "lost": verdict.lost,
         "duplicated": verdict.duplicated,
@@ -168,7 +172,7 @@ def _overload(samples: list[Sample]) -> dict[str, Any]:
 
 def _is_flat(samples: list[Sample]) -> bool:
     found = trends(samples)
-    return all(trend.per_hour <= _FLAT_MB_PER_HOUR for name, trend in found.items() if name.endswith("_mb"))
+    return all(found[name].per_hour <= _FLAT_MB_PER_HOUR for name in _JUDGED) and floor_growth(samples) <= _FLAT_HEAP_MB
 
 
 def _show(result: dict[str, Any], console: Console) -> None:

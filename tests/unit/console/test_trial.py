@@ -10,7 +10,7 @@ from console.errors import CommandError
 from console.trial.chaos import _chosen, _plan
 from console.trial.injuries import INJURIES
 from console.trial.live_feed import DaysFeed, unsettled
-from console.trial.samples import Sample, trends
+from console.trial.samples import Sample, floor_growth, trends
 from console.trial.soak import _days_of
 from console.trial.watch import CommittedWatch, Sight
 from console.verdict import TopicVerdict, Verdict
@@ -93,8 +93,8 @@ def test_a_recovery_that_comes_later_is_waited_for(watch: CommittedWatch) -> Non
     assert time.monotonic() - began < 5
 
 
-def sample(at: float, megabytes: float) -> Sample:
-    return Sample(at, 300, megabytes, 200, 350, 40, 25, 0)
+def sample(at: float, megabytes: float, heap_mb: float = 200) -> Sample:
+    return Sample(at, 300, megabytes, 400, heap_mb, 350, 40, 25, 0)
 
 
 def test_the_slope_of_a_leak_is_found_behind_its_first_third_and_its_outliers() -> None:
@@ -104,6 +104,13 @@ def test_the_slope_of_a_leak_is_found_behind_its_first_third_and_its_outliers() 
     assert trend.per_hour == pytest.approx(120, abs=2)
     assert trend.worst == 5_000
     assert trend.last > trend.first
+
+
+def test_a_heap_that_is_collected_does_not_grow_and_one_that_leaks_does() -> None:
+    saw = [sample(second, 500, 100 + second % 7 * 50) for second in range(90)]
+    assert floor_growth(saw) == 0
+    assert floor_growth([one._replace(heap_mb=one.heap_mb + number) for number, one in enumerate(saw)]) > 20
+    assert floor_growth(saw[:1]) == 0
 
 
 def test_what_stays_level_has_no_slope() -> None:
