@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import orjson
 
-from state.codec import StateVersionError, require_form
+from state.codec import require_form
 from state.market_state import columns_of
 
 if TYPE_CHECKING:
@@ -79,11 +79,7 @@ class MarketBoard:
         known = []
         for data in snapshots:
             version, second, length = _HEAD.unpack_from(data)
-            if version != _VERSION:
-                raise StateVersionError(
-                    f"a market snapshot in the state has form {version}, this tickcast reads form {_VERSION}: start it "
-                    "from a savepoint of its own version, or upgrade through the versions between"
-                )
+            require_form("a market snapshot in the state", version, _VERSION)
             body = data[_HEAD.size :]
             known.append((second, body[length:], tuple(orjson.loads(body[:length]))))
         for second, block, versions in sorted(known):

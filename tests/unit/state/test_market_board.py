@@ -52,5 +52,5 @@ def test_where_there_is_no_snapshot_the_newest_one_names_the_versions() -> None:
 
 def test_a_snapshot_of_another_form_is_refused_with_a_sentence() -> None:
     kept = MarketBoard().post(10, block(0).tobytes(), ("v1",))
-    with pytest.raises(StateVersionError, match="has form 7, this tickcast reads form"):
+    with pytest.raises(StateVersionError, match="was written in form 7, this tickcast reads form"):
         MarketBoard().load([b"\x07" + kept[1:]])
