@@ -69,6 +69,10 @@ class OutcomeBook:
         """The watermark (ms) at which all that wait can be judged; None while none waits."""
         return self._waiting[-1][0] + HORIZON_MS if self._waiting else None
 
+    def due_of(self, count: int) -> int | None:
+        """The watermark (ms) at which so many predictions can be judged; None while fewer wait."""
+        return self._waiting[count - 1][0] + HORIZON_MS if count <= len(self._waiting) else None
+
     @property
     def positions(self) -> set[tuple[int, int]]:
         """Partition and offset of each prediction that waits."""

@@ -72,6 +72,13 @@ _STILL_PATIENCE = 5
 _MOST_TOGETHER = 500
 """Requests that travel as one, but for those that a symbol has due at the same moment; more of them save nothing."""
 
+_MOST_SETTLED = 2000
+"""Outcomes of one bundle. When event time leaps after an overload a million may fall due at once, and the results of a
+bundle stay in memory until it ends."""
+
+_AGAIN_MS = 1
+_END_OF_INPUT = 2**63 - 1
+
 _OVERLOADED = 200
 """A job that keeps up has a few dozen ticks in a bundle, at NEPSE's peak; one that is behind has thousands."""
 
@@ -129,7 +136,9 @@ class SymbolProcess(KeyedBroadcastProcessFunction):  # type: ignore[misc]
         # many of them are skipped.
         self._newest: dict[str, Request] = {}
         self._taken = self._skipped = 0
-        self._gathers = at_bundle_end(runtime_context, self._take_requests)
+        self._settled = 0
+        """Outcomes in this bundle."""
+        self._gathers = at_bundle_end(runtime_context, self._end_bundle)
         self._moved_at = _now()
         self._board: MarketBoard | None = None
         self._has_begun = False
@@ -223,7 +232,9 @@ class SymbolProcess(KeyedBroadcastProcessFunction):  # type: ignore[misc]
                 watermark = self._stillness.settled(now, last_due)
         elif memory.timer is not None and timestamp >= memory.timer:
             memory.timer = None
-        self._settle(symbol, memory, watermark, outputs)
+        if not self._settle(symbol, memory, watermark, outputs):
+            memory.look_at = now + _AGAIN_MS
+            ctx.timer_service().register_processing_time_timer(memory.look_at)
         self._set_timers(memory, ctx, now)
         return self._with_requests(outputs)
 
@@ -297,14 +308,27 @@ class SymbolProcess(KeyedBroadcastProcessFunction):  # type: ignore[misc]
             if now - request.since >= patience_ms:
                 self._send(memory, request)
 
-    def _settle(self, symbol: str, memory: Memory, watermark: int, outputs: list[Any]) -> None:
+    def _settle(self, symbol: str, memory: Memory, watermark: int, outputs: list[Any]) -> bool:
+        """Tells what is due; False if more is than this bundle takes."""
         state = memory.state
         due = state.next_due
         if due is None or due > watermark:
-            return
+            return True
+        up_to = watermark
+        if self._gathers and watermark != _END_OF_INPUT:
+            room = _MOST_SETTLED - self._settled
+            if room <= 0:
+                return False
+            up_to = min(watermark, state.due_of(room) or watermark)
+        self._advance(symbol, memory, up_to, outputs)
+        return up_to == watermark
+
+    def _advance(self, symbol: str, memory: Memory, watermark: int, outputs: list[Any]) -> None:
+        state = memory.state
         session = state.session
         bars, outcomes = state.advance(watermark)
         outputs.extend((BARS, (symbol, records.to_json(records.bar_record(symbol, bar)))) for bar in bars)
+        self._settled += len(outcomes)
         judged = [(memory.requests.pop((one.partition, one.offset)), one) for one in outcomes]
         for request, one in judged:
             if not request.answered:  # a stream that stopped was given up before its market
@@ -320,6 +344,10 @@ class SymbolProcess(KeyedBroadcastProcessFunction):  # type: ignore[misc]
         """An element's results; the requests among them stay until the bundle ends, unless they have become many."""
         gathered = len(self._asked) + len(self._judged) - self._skipped
         return outputs if self._gathers and gathered < _MOST_TOGETHER else outputs + self._take_requests()
+
+    def _end_bundle(self) -> list[bytes]:
+        self._settled = 0
+        return self._take_requests()
 
     def _take_requests(self) -> list[bytes]:
         """Blocks of all requests since the last ones, predictions before outcomes."""

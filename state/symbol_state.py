@@ -151,6 +151,10 @@ class SymbolState:
         dues = [due for due in (self._bars.last_due, self._outcomes.last_due) if due is not None]
         return max(dues, default=None)
 
+    def due_of(self, count: int) -> int | None:
+        """The watermark (ms) that settles so many outcomes; None where fewer wait."""
+        return self._outcomes.due_of(count)
+
     @property
     def waiting(self) -> set[tuple[int, int]]:
         """Partition and offset of each tick whose outcome is still to come."""

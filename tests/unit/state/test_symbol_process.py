@@ -85,9 +85,9 @@ class Engine:
     def end_bundle(self) -> list[Asked]:
         return asked(self._keyed_state_backend.last_word())  # type: ignore[union-attr, misc]
 
-    def pass_minute(self, symbol: str) -> list[Asked]:
+    def pass_minute(self, symbol: str, watermark: int = (NOON + 200) * 1000) -> list[Asked]:
         """Event time passes the outcomes of all ticks so far."""
-        self.key, self._watermark = symbol, (NOON + 200) * 1000
+        self.key, self._watermark = symbol, watermark
         self._domain = TimeDomain.EVENT_TIME
         outputs = self._process.on_timer(self._watermark, self)
         self._domain = TimeDomain.PROCESSING_TIME
@@ -329,3 +329,38 @@ def test_a_straggler_does_not_stand_for_a_newer_tick(conflating: Engine) -> None
     newest = overload(conflating)[-1]
     conflating.tick("NABIL", NOON - 5, 300)
     assert {newest, 300} <= set(offsets(conflating.end_bundle()))
+
+
+def test_a_leap_of_event_time_is_settled_a_bundle_at_a_time_and_every_outcome_is_told_once(
+    conflating: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("state.symbol_process._MOST_SETTLED", 20)
+    conflating.snapshot(NOON + 30)
+    for offset in range(100):
+        conflating.tick("NABIL" if offset % 2 else "HDL", NOON + offset // 4, offset)
+        conflating.end_bundle()
+    told: list[int] = []
+    conflating.pass_minute("NABIL")
+    conflating.pass_minute("HDL")
+    bundles = 0
+    while found := conflating.end_bundle():
+        assert len(found) <= 24, "those of one moment are told together"
+        told += offsets(found)
+        bundles += 1
+        for symbol in ("NABIL", "HDL"):
+            moment = min((when for key, when in conflating.timers if key == symbol), default=0)
+            conflating.timers.discard((symbol, moment))
+            conflating.fire(symbol, int(time.time() * 1000) + 60_000)
+    assert sorted(told) == list(range(100))
+    assert bundles >= 5
+
+
+def test_at_the_end_of_all_input_everything_is_settled_at_once(
+    conflating: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("state.symbol_process._MOST_SETTLED", 20)
+    for offset in range(100):
+        conflating.tick("NABIL", NOON, offset)
+        conflating.end_bundle()
+    conflating.pass_minute("NABIL", 2**63 - 1)
+    assert len(conflating.end_bundle()) == 100
