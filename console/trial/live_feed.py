@@ -44,10 +44,10 @@ def unsettled(verdict: Verdict) -> int:
     """By how many results more than those of the last trades are pending; 0 when everything before them is settled.
 
     The last trades' own are their outcomes, two bars each, the score of their minute and, while the exchange is open,
-    the end of the silence before them.
+    the end of the silence before them; they too are settled when the clock has passed them.
     """
     silences = min(1, verdict.topics[Topic.ALERTS.value].pending)
-    return verdict.pending - (3 * TYPICAL_SYMBOLS + 1) - silences
+    return max(0, verdict.pending - (3 * TYPICAL_SYMBOLS + 1) - silences)
 
 
 class LiveFeed:
