@@ -50,6 +50,14 @@ def unsettled(verdict: Verdict) -> int:
     return max(0, verdict.pending - (3 * TYPICAL_SYMBOLS + 1) - silences)
 
 
+def unsettled_days(verdict: Verdict) -> int:
+    """How many results are pending after whole days; 0 when everything is settled.
+
+    A day's last trade may end a silence. No trade after it closes its second, so the end is told on the next day.
+    """
+    return verdict.pending - min(1, verdict.topics[Topic.ALERTS.value].pending)
+
+
 class LiveFeed:
     """Sends trades in a thread of its own, each with the time of its sending, until closed.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from operator import attrgetter
 from typing import TYPE_CHECKING, Annotated, Any
 
 import orjson
@@ -18,7 +17,7 @@ from console.errors import CommandError
 from console.stack.flink import TASKMANAGERS
 from console.stack.process import DetachedProcess
 from console.stack.python_workers import python_workers
-from console.trial.live_feed import SETTINGS, DaysFeed, LiveFeed, unsettled
+from console.trial.live_feed import SETTINGS, DaysFeed, LiveFeed, unsettled, unsettled_days
 from console.trial.rest import await_rest
 from console.trial.samples import Sampler, Trend, floor_growth, trends
 from console.trial.stack import trial_stack
@@ -90,7 +89,7 @@ def soak(
         if overload:
             rest = await_rest(trial.settings, _OVERLOAD_REST_S, unsettled)
         else:
-            rest = await_rest(trial.settings, _REST_S, attrgetter("pending"), _SETTLED_S)
+            rest = await_rest(trial.settings, _REST_S, unsettled_days, _SETTLED_S)
         result = _result(samples, rest) | {"minutes": minutes, "ticks_per_s": round(feed.sent / sent_s, 1)}
         if overload:
             result |= {"sustainable_ticks_per_s": round(sustainable, 1), **_overload(samples)}

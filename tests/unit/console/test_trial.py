@@ -9,7 +9,7 @@ import pytest
 from console.errors import CommandError
 from console.trial.chaos import _chosen, _plan
 from console.trial.injuries import INJURIES
-from console.trial.live_feed import DaysFeed, unsettled
+from console.trial.live_feed import DaysFeed, unsettled, unsettled_days
 from console.trial.samples import Sample, floor_growth, trends
 from console.trial.soak import _days_of
 from console.trial.watch import CommittedWatch, Sight
@@ -51,6 +51,14 @@ def test_a_trial_is_settled_when_only_what_its_last_trades_wait_for_is_pending(s
     assert unsettled(pending(TYPICAL_SYMBOLS, silences)) == 0
     assert unsettled(pending(TYPICAL_SYMBOLS + 1, silences)) == 1
     assert unsettled(pending(TYPICAL_SYMBOLS, 2)) == 1
+
+
+@pytest.mark.parametrize(("alerts", "outcomes", "left"), [(0, 0, 0), (1, 0, 0), (2, 0, 1), (1, 3, 3)])
+def test_after_whole_days_only_the_end_of_the_silence_before_the_last_trade_may_be_pending(
+    alerts: int, outcomes: int, left: int
+) -> None:
+    topics = {Topic.OUTCOMES.value: TopicVerdict(pending=outcomes), Topic.ALERTS.value: TopicVerdict(pending=alerts)}
+    assert unsettled_days(Verdict(topics=topics)) == left
 
 
 def test_a_soak_s_trades_are_those_of_whole_days_that_are_over() -> None:
