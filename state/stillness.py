@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from state.intake import TickTimes
     from state.rules import TradingCalendar
 
+END_OF_INPUT = 2**63 - 1
+"""The watermark at the end of all input: nothing may wait for the clock any more."""
+
 LOOK_EVERY_MS = 5_000
 """A stopped stream is noticed within so long; at the session's end, so long a silence is enough."""
 

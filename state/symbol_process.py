@@ -23,7 +23,7 @@ from state.market_state import group_of
 from state.outcomes import SETTLE_EVERY_MS
 from state.requests import Request, Subject, outcomes_blocks, predictions_blocks
 from state.rules import TradingCalendar
-from state.stillness import LOOK_EVERY_MS, Stillness
+from state.stillness import END_OF_INPUT, LOOK_EVERY_MS, Stillness
 from state.symbol_state import SymbolState
 from state.tick import BadTickError
 from state.warm import warm_up
@@ -77,7 +77,6 @@ _MOST_SETTLED = 2000
 bundle stay in memory until it ends."""
 
 _AGAIN_MS = 1
-_END_OF_INPUT = 2**63 - 1
 
 _OVERLOADED = 200
 """A job that keeps up has a few dozen ticks in a bundle, at NEPSE's peak; one that is behind has thousands."""
@@ -315,7 +314,7 @@ class SymbolProcess(KeyedBroadcastProcessFunction):  # type: ignore[misc]
         if due is None or due > watermark:
             return True
         up_to = watermark
-        if self._gathers and watermark != _END_OF_INPUT:
+        if self._gathers and watermark != END_OF_INPUT:
             room = _MOST_SETTLED - self._settled
             if room <= 0:
                 return False

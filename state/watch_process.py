@@ -15,7 +15,7 @@ from state.codec import require_form
 from state.pulse import Pulse
 from state.quality_watch import SETTLED_MS, QualityWatch
 from state.rules import TradingCalendar
-from state.stillness import LOOK_EVERY_MS, patience
+from state.stillness import END_OF_INPUT, LOOK_EVERY_MS, patience
 from state.symbol_process import BYTES, KEYED_JSON
 
 if TYPE_CHECKING:
@@ -38,7 +38,6 @@ _HOLD_MS = 1_000
 """So long, by the machine's clock, a minute waits when event time has passed it. That a stream is idle is told past the
 bundles of a Python operator that are still under way: where several partitions end at once, event time may be ahead of
 their last outcomes for that moment."""
-_END_OF_INPUT = 2**63 - 1
 
 _MILLION = 1_000_000
 
@@ -105,7 +104,7 @@ class WatchProcess(KeyedProcessFunction):  # type: ignore[misc]
             self._watermark, self._moved_at = watermark, _now()
         if ctx.time_domain() == TimeDomain.EVENT_TIME:
             self._timer = None
-            if watermark == _END_OF_INPUT:
+            if watermark == END_OF_INPUT:
                 yield from self._judge(watch, watermark)
         else:  # of one moment there is one timer, whatever it was set for
             if self._held is not None and timestamp >= self._held.until:
@@ -157,7 +156,7 @@ class WatchProcess(KeyedProcessFunction):  # type: ignore[misc]
         elif due <= watermark and self._held is None:
             self._held = _Held(watermark, _now() + _HOLD_MS)
             service.register_processing_time_timer(self._held.until)
-            service.register_event_time_timer(_END_OF_INPUT)  # which does not wait for the clock
+            service.register_event_time_timer(END_OF_INPUT)  # which does not wait for the clock
 
     def _show(self, findings: Findings) -> None:
         """Takes the active version's newest measures to the gauges."""
