@@ -26,15 +26,19 @@ pytestmark = [pytest.mark.timeout(600), pytest.mark.filterwarnings("ignore")]
 PARTITIONS = 4
 DAY = DayParameters(date(2024, 7, 2), 40_000, seed=1, halt=False)
 SPAN_MS = 20 * 60_000
+BEFORE_TIME_S = 2_000_000_000
 
 
 def test_what_is_not_scored_is_named_counted_and_remembered_and_each_symbols_last_tick_is_scored(
-    make_deployment: Callable[..., Settings], run_pipeline: Callable[..., tuple[Any, Any]]
+    make_deployment: Callable[..., Settings],
+    run_pipeline: Callable[..., tuple[Any, Any]],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     settings = make_deployment(PARTITIONS)
     overload: OverloadSettings = settings.overload.model_copy(update={"policy": "conflate"})
-    # With the market of long ago no tick waits for it: they come as fast as they can be read.
-    market = settings.market.model_copy(update={"lag_s": 2 * SPAN_MS // 1000})
+    # With the market of before all time no tick waits for it: they come as fast as they can be read.
+    market = settings.market.model_copy(update={"lag_s": BEFORE_TIME_S})
+    monkeypatch.setattr("jobs.pipeline._MARKET_LEAD_S", -BEFORE_TIME_S)
     settings = settings.model_copy(update={"overload": overload, "market": market})
     start = load_rules(settings.market.rules_file).on(DAY.day).open
     simulated = SimulatedDay(make_universe(20, seed=3), DAY)
