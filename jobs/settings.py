@@ -112,9 +112,15 @@ class MarketSettings(_Section):
         PROJECT_ROOT / "flink-conf" / "markets" / "nepse.yaml",
         description="Hours, days, price bands and circuit breakers.",
     )
-    lag_s: int = Field(3, ge=1, description="A tick is scored with the market snapshot of this many seconds before it.")
+    # A second is over and held open: its snapshot is made when the third second after it begins. A tick of that second
+    # would wait for it until it has come through the job.
+    lag_s: int = Field(4, ge=1, description="A tick is scored with the market snapshot of this many seconds before it.")
     out_of_orderness_s: Seconds = Field(
-        2, description="How long a second of the market is held open for trades that arrive behind others."
+        2,
+        description=(
+            "How long a second of the market is held open for trades that arrive behind others. Two seconds less than"
+            " `lag_s`, or ticks wait for their snapshot."
+        ),
     )
     idle_after_s: Seconds = Field(
         0.5, description="A silent partition stops holding the market's seconds open after this long."

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from state.market_state import MarketSnapshot
     from state.tick import Tick
 
-TIMING = Timing(out_of_orderness_ms=15_000, market_out_of_orderness_ms=2_000, market_lag_s=3)
+TIMING = Timing(out_of_orderness_ms=15_000, market_out_of_orderness_ms=2_000, market_lag_s=4)
 
 
 @pytest.fixture(scope="module")
