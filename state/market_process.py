@@ -24,7 +24,7 @@ from state.symbol_process import BYTES, KEYED_JSON
 from state.warm import warm_up
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
 
     from state.market_state import MarketSnapshot
     from state.model_control import ModelControl
@@ -82,10 +82,7 @@ class MarketProcess(KeyedProcessFunction):  # type: ignore[misc]
     def process_element(self, value: Any, ctx: KeyedProcessFunction.Context) -> Iterator[Any]:
         """A finished second, or a command."""
         second, text = value
-        fold = self._fold
-        if fold is None:
-            fold = self._recall()
-            yield from self._wake_up(fold)
+        fold = yield from self._awake()
         if not self._entries:  # from now on the state says which versions score, whatever a later submit says
             self._remember(_ENTRY.pack(VERSION, _VERSIONS_KIND, 0) + self._models.dump())
         if second == COMMAND:
@@ -101,10 +98,7 @@ class MarketProcess(KeyedProcessFunction):  # type: ignore[misc]
 
     def on_timer(self, timestamp: int, ctx: KeyedProcessFunction.OnTimerContext) -> Iterator[Any]:
         """A second has passed in event time, or the clock on the wall says that the market is silent; or a pulse."""
-        fold = self._fold
-        if fold is None:
-            fold = self._recall()
-            yield from self._wake_up(fold)
+        fold = yield from self._awake()
         if ctx.time_domain() == TimeDomain.PROCESSING_TIME:
             if self._listen_at is not None and timestamp >= self._listen_at:
                 self._listen_at = None
@@ -138,10 +132,14 @@ class MarketProcess(KeyedProcessFunction):  # type: ignore[misc]
             self._listen_at = int(self._heard_at * 1000) + self._silence_ms + 1000
             service.register_processing_time_timer(self._listen_at)
 
-    def _wake_up(self, fold: MarketFold) -> Iterator[Any]:
-        """Once a worker: a checkpoint may lack the timers of symbols that it has (`state.pulse`)."""
-        for symbol in fold.symbols:
-            yield WAKE_UPS, (symbol, fold.emitted)
+    def _awake(self) -> Generator[Any, None, MarketFold]:
+        """The fold. Recalled once a worker, it wakes its symbols: a checkpoint may lack timers (`state.pulse`)."""
+        fold = self._fold
+        if fold is None:
+            fold = self._recall()
+            for symbol in fold.symbols:
+                yield WAKE_UPS, (symbol, fold.emitted)
+        return fold
 
     def _obey(self, text: str) -> Iterator[Any]:
         changed, alert = self._models.decide(text, int(time.time() * 1000))

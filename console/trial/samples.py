@@ -94,13 +94,14 @@ class Sampler:
         """One look; a figure that can't be had at this moment is the one before."""
         workers = {name: python_workers(DetachedProcess(self._settings.home, name).pid) for name in TASKMANAGERS}
         name = max(workers, key=lambda name: len(workers[name]))
+        taskmanager = self._process(name)
         size, duration = self._checkpoint()
         before = self._last
         sample = Sample(
             at=time.monotonic(),
             jobmanager_mb=_resident(self._process("jobmanager")),
-            taskmanager_mb=_resident(self._process(name)),
-            native_mb=_outside_heap(self._process(name)),
+            taskmanager_mb=_resident(taskmanager),
+            native_mb=_outside_heap(taskmanager),
             heap_mb=self._heap(name),
             workers_mb=sum(_resident(worker) for worker in workers[name]),
             checkpoint_kb=size if size or before is None else before.checkpoint_kb,
