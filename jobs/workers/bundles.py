@@ -29,14 +29,19 @@ class _FunctionWithLastWord(_Function):  # type: ignore[misc, valid-type]
     def __init__(self, serialized_fn: Any, *backends: Any) -> None:
         super().__init__(serialized_fn, *backends)
         self._has_side_output = serialized_fn.has_side_output
+        # Without the two generators that PyFlink makes for every element: most give nothing before the bundle's end.
+        self._take = self.process_element_func.__self__._process_element_func  # noqa: SLF001
 
     def process_element(self, value: Any) -> Iterable[Any]:
         """An element, or the end of the bundle."""
-        if value is not _END:
-            return self.process_element_func(value)  # type: ignore[no-any-return]
-        watermark = self.internal_timer_service.current_watermark()
-        last_word = self.keyed_state_backend.last_word
-        return _emit_results(watermark, watermark, last_word(), self._has_side_output)  # type: ignore[no-any-return]
+        if value is _END:
+            timestamp = watermark = self.internal_timer_service.current_watermark()
+            results = self.keyed_state_backend.last_word()
+        else:
+            timestamp, watermark, data = value
+            self.internal_timer_service.advance_watermark(watermark)
+            results = self._take(data, timestamp)
+        return _emit_results(timestamp, watermark, results, self._has_side_output) if results else ()
 
 
 class _OperationWithLastWord(_Operation):  # type: ignore[misc, valid-type]

@@ -21,9 +21,9 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
-from jobs.workers.bundles import install
 from jobs.workers.launch import WORKER
 from jobs.workers.protocol import FORKED, REFUSED, Order, listen, receive_order, send_code
+from jobs.workers.tuning import tune
 from state.warm import warm_up
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class Nursery:
         os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"))
         for module in LOADED:
             importlib.import_module(module)
-        install()
+        tune()
         gc.collect()
         warm_up()
         self._sources = {file: stamp for file in _files() if (stamp := _stamp(file)) is not None}

@@ -21,7 +21,7 @@ from console.stack.topics import create_topics
 from feeds.source import RawMessage
 from jobs.settings import PROJECT_ROOT, Settings
 from jobs.topics import Topic, topic_name
-from jobs.workers.bundles import install
+from jobs.workers.tuning import tune
 from state.features import FEATURE_COUNT, FEATURE_NAMES, SCHEMA_HASH
 from udfs.artifact import activate, write_artifact
 from udfs.manifest import CLASSES, Calibration, Manifest, Scaler, TrainingWindow
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from console.stack.kafka import KafkaBroker
 
 # The workers run in this process.
-install()
+tune()
 
 MODEL_VERSION = "test-v1"
 
