@@ -8,11 +8,13 @@ other list holds the session's trade keys.
 from __future__ import annotations
 
 import struct
+import zlib
 from typing import TYPE_CHECKING, Protocol
 
 import orjson
 
 from state import codec
+from state.outcomes import SETTLE_EVERY_MS
 from state.requests import Request
 
 if TYPE_CHECKING:
@@ -60,6 +62,8 @@ class Memory:
         requests: Requests that wait for their outcome, by the position of their tick.
         timer: The next event-time timer, ms; None: none is set.
         look_at: The next timer in processing time, ms; None: none is set.
+        settles_at: When in each span of `SETTLE_EVERY_MS` its bars and outcomes are settled, ms. Each symbol has a
+            moment of its own: all at once would hold up the ticks that come then.
         life: The worker's life in which it was last in memory, and the second of the newest market snapshot when it
             came there; None where that is not known.
     """
@@ -73,6 +77,7 @@ class Memory:
         "life",
         "look_at",
         "requests",
+        "settles_at",
         "state",
         "timer",
     )
@@ -80,6 +85,7 @@ class Memory:
     def __init__(self, state: SymbolState, log: Bytes, trade_keys: Bytes) -> None:
         self.state = state
         self.requests: dict[tuple[int, int], Request] = {}
+        self.settles_at = zlib.crc32(state.symbol.encode()) % SETTLE_EVERY_MS
         self.timer: int | None = None
         self.look_at: int | None = None
         self.life: tuple[int, int] | None = None

@@ -11,7 +11,7 @@ HORIZON_MS = 60_000
 """A prediction speaks of the last price within this long after its trade."""
 
 SETTLE_EVERY_MS = 10_000
-"""Bars and outcomes are settled at whole multiples of it: one timer for all that a symbol has due in between."""
+"""So often a symbol's bars and outcomes are settled: one timer for all that it has due in between."""
 
 
 class Realised(NamedTuple):

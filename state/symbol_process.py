@@ -362,7 +362,7 @@ class SymbolProcess(KeyedBroadcastProcessFunction):  # type: ignore[misc]
         due = memory.state.next_due
         if due is None:
             return
-        due = -(-due // SETTLE_EVERY_MS) * SETTLE_EVERY_MS
+        due += (memory.settles_at - due) % SETTLE_EVERY_MS
         service = ctx.timer_service()
         if memory.timer is None or due < memory.timer:
             memory.timer = due
