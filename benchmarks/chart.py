@@ -17,6 +17,7 @@ _LABELS = {
     "bytewax": "Bytewax",
     "faust": "Faust",
     "spark": "Spark, grouped pandas function",
+    "spark_windows": "Spark, pandas UDF over closed windows",
     "pyflink_obvious": "PyFlink, the obvious way",
     "hand_loop": "loop by hand, row by row",
     "hand_loop_batched": "loop by hand, 1,000 at once",
@@ -32,7 +33,7 @@ def bars(result: dict[str, Any]) -> list[tuple[str, float, str, str]]:
     for name in sorted(rates, key=rates.__getitem__):
         ratio = result["ratios"].get(name)
         note = f"{rates[name]:,.0f}/s" + (f"   tickcast: {ratio:.2f} times" if ratio else "")
-        colour = _OURS if name == OURS else _PEER if FIELD[name].scores else _FLOOR
+        colour = _OURS if name == OURS else _FLOOR if name == "jvm_floor" else _PEER
         rows.append((f"{_LABELS.get(name, name)}\n{FIELD[name].guarantee}", rates[name], note, colour))
     return rows
 

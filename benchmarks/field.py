@@ -16,7 +16,7 @@ class Contestant(NamedTuple):
             shares the work out by itself; "processes": one process a worker.
         guarantee: What a reader of its output may count on, in words.
         peer: Its environment's folder below `benchmarks/peers`; empty: the product's own.
-        scores: Whether it makes predictions, so that they can be compared.
+        scores: Whether it makes the predictions that all make, so that they can be compared.
         options: Flink's options, over those of `flink-conf/config.yaml`.
     """
 
@@ -46,6 +46,7 @@ FIELD = {
         Contestant("bytewax", "processes", AT_LEAST, "bytewax"),
         Contestant("faust", "processes", EXACTLY, "faust"),
         Contestant("spark", "process", AT_LEAST, "spark"),
+        Contestant("spark_windows", "process", f"{AT_LEAST}, five minutes late", "spark", scores=False),
         Contestant("pyflink_obvious", "flink", EXACTLY, options=_FLINK_DEFAULTS),
         Contestant("hand_loop", "processes", "exactly once, but for its state", "hand"),
         Contestant("hand_loop_batched", "processes", "exactly once, but for its state", "hand"),

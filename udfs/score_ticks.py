@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from state.quality_watch import Part
+    from udfs.artifact import Artifact
 
 MESSAGES = DataTypes.ROW(
     [
@@ -44,20 +45,73 @@ SCORED = Types.ROW([Types.OBJECT_ARRAY(Types.STRING()), Types.OBJECT_ARRAY(Types
 ROLES = ("active", "shadow")
 
 
-class _Version(NamedTuple):
-    """A model version at work."""
-
-    scorer: Scorer
-    observer: Observer
+_MOST_KNOWN = 500_000
+"""Predictions that a version remembers until their outcomes come; with more of them waiting it forgets them all."""
 
 
 class _Span(NamedTuple):
-    """Where a block's rows stand among all rows that one version scores."""
+    """What one version scores of a block.
+
+    Attributes:
+        block: The block's number in the batch.
+        role: The version's part.
+        asked: The requests: either predictions or outcomes.
+        features: Shape (requests, features).
+    """
 
     block: int
     role: str
-    start: int
     asked: list[Asked]
+    features: NDArray[np.float32]
+
+    @property
+    def is_judged(self) -> bool:
+        """Whether these are outcomes."""
+        return self.asked[0].outcome is not None
+
+
+class _Version:
+    """A model version at work.
+
+    What it said of a tick is remembered until the tick's outcome asks for it again, a minute later.
+
+    Args:
+        artifact: The version.
+    """
+
+    def __init__(self, artifact: Artifact) -> None:
+        self._scorer = Scorer(artifact)
+        self._scorer.warm_up()
+        self.observer = Observer(artifact.manifest)
+        self._known: dict[tuple[int, int], bytes] = {}
+
+    def score(self, spans: Sequence[_Span]) -> list[NDArray[np.float32]]:
+        """Probabilities of each span's requests, shape (requests, 3)."""
+        scores = [self._recall(span) if span.is_judged else None for span in spans]
+        unknown = [number for number, known in enumerate(scores) if known is None]
+        if unknown:
+            together = self._scorer.score(np.concatenate([spans[number].features for number in unknown]))
+            end = 0
+            for number in unknown:
+                start, end = end, end + len(spans[number].asked)
+                scores[number] = together[start:end]
+                if not spans[number].is_judged:
+                    self._remember(spans[number], together[start:end])
+        return scores  # type: ignore[return-value] # none is left unknown
+
+    def _remember(self, span: _Span, scores: NDArray[np.float32]) -> None:
+        if len(self._known) > _MOST_KNOWN:
+            self._known.clear()
+        rows, width = scores.tobytes(), scores.itemsize * scores.shape[1]
+        for number, one in enumerate(span.asked):
+            self._known[one.subject.partition, one.subject.offset] = rows[number * width : (number + 1) * width]
+
+    def _recall(self, span: _Span) -> NDArray[np.float32] | None:
+        """What was said of these ticks; None if that is not known of each."""
+        known = [self._known.pop((one.subject.partition, one.subject.offset), b"") for one in span.asked]
+        if not all(known):
+            return None
+        return np.frombuffer(b"".join(known), np.float32).reshape(len(known), -1)
 
 
 class ScoreTicks(ScalarFunction):  # type: ignore[misc]
@@ -80,9 +134,7 @@ class ScoreTicks(ScalarFunction):  # type: ignore[misc]
     def _at_work(self, version: str) -> _Version:
         found = self._versions.get(version)
         if found is None:
-            artifact = load_artifact(self._directory, version, SCHEMA_HASH)
-            found = self._versions[version] = _Version(Scorer(artifact), Observer(artifact.manifest))
-            found.scorer.warm_up()
+            found = self._versions[version] = _Version(load_artifact(self._directory, version, SCHEMA_HASH))
         return found
 
     def eval(self, blocks: pd.Series[bytes]) -> pd.DataFrame:
@@ -94,66 +146,61 @@ class ScoreTicks(ScalarFunction):  # type: ignore[misc]
         Returns:
             The columns of :data:`MESSAGES`, one row a block.
         """
-        rows: dict[str, list[bytes]] = {}
-        counts: dict[str, int] = {}
-        spans: dict[str, list[_Span]] = {}
+        by_version: dict[str, list[_Span]] = {}
         for number, data in enumerate(blocks):
             block = read_block(data)
+            features = complete(block.rows, len(block.asked))
             for role, version in zip(ROLES, block.versions, strict=False):
-                start = counts.get(version, 0)
-                rows.setdefault(version, []).append(block.rows)
-                counts[version] = start + len(block.asked)
-                spans.setdefault(version, []).append(_Span(number, role, start, block.asked))
+                by_version.setdefault(version, []).append(_Span(number, role, block.asked, features))
         predictions: list[list[str]] = [[] for _ in range(len(blocks))]
         outcomes: list[list[str]] = [[] for _ in range(len(blocks))]
         observed: list[Part] = []
         now = int(time.time() * 1000)
-        for version, together in spans.items():
-            scorer, observer = self._at_work(version)
-            features = complete(b"".join(rows[version]), counts[version])
-            scores = scorer.score(features)
-            for span in together:
-                _tell(span, version, scores, now, predictions[span.block], outcomes[span.block])
-            observed += _observe(observer, together, features, scores)
+        for version, spans in by_version.items():
+            at_work = self._at_work(version)
+            scores = at_work.score(spans)
+            for span, said in zip(spans, scores, strict=True):
+                if span.is_judged:
+                    outcomes[span.block] += _outcomes(span, said, version)
+                else:
+                    predictions[span.block] += _predictions(span, said, version, now)
+            observed += _observe(at_work.observer, spans, scores)
         added: list[bytes | None] = [None] * len(blocks)
         if observed:
             added[0] = pack_parts(observed)
         return pd.DataFrame({"predictions": predictions, "outcomes": outcomes, "observed": added})
 
 
-def _observe(
-    observer: Observer, spans: Sequence[_Span], features: NDArray[np.float32], scores: NDArray[np.float32]
-) -> Iterator[Part]:
-    """Adds up the outcomes among the rows that one version has scored."""
+def _observe(observer: Observer, spans: Sequence[_Span], scores: Sequence[NDArray[np.float32]]) -> Iterator[Part]:
+    """Adds up the outcomes among what one version has scored."""
     for role in ROLES:
-        judged = [span for span in spans if span.role == role and span.asked[0].outcome is not None]
+        judged = [number for number, span in enumerate(spans) if span.role == role and span.is_judged]
         if judged:
-            rows = np.concatenate([np.arange(span.start, span.start + len(span.asked)) for span in judged])
-            asked = [one for span in judged for one in span.asked]
+            asked = [one for number in judged for one in spans[number].asked]
             times = [one.subject.event_time for one in asked]
             realised = [one.outcome[1] for one in asked if one.outcome is not None]
-            yield from observer.observe(role, features[rows], scores[rows], times, realised)
+            features = np.concatenate([spans[number].features for number in judged])
+            said = np.concatenate([scores[number] for number in judged])
+            yield from observer.observe(role, features, said, times, realised)
 
 
-def _tell(
-    span: _Span,
-    version: str,
-    scores: NDArray[np.float32],
-    now: int,
-    predictions: list[str],
-    outcomes: list[str],
-) -> None:
-    """Writes a block's messages."""
-    told: Sequence[Sequence[float]] = scores[span.start : span.start + len(span.asked)]  # type: ignore[assignment]
-    for asked, chances in zip(span.asked, told, strict=True):
-        if asked.outcome is None:
-            record = prediction_record(
-                asked.subject, chances, asked.market_time, version, span.role, SCHEMA_HASH, now, asked.conflated
-            )
-            predictions.append(f"{asked.subject.symbol}\t{to_json(record)}")
-        else:
-            record = outcome_record(asked.subject, chances, asked.outcome, version, span.role)
-            outcomes.append(f"{asked.subject.symbol}\t{to_json(record)}")
+def _predictions(span: _Span, scores: NDArray[np.float32], version: str, now: int) -> Iterator[str]:
+    for asked, chances in zip(span.asked, _rows(scores), strict=True):
+        record = prediction_record(
+            asked.subject, chances, asked.market_time, version, span.role, SCHEMA_HASH, now, asked.conflated
+        )
+        yield f"{asked.subject.symbol}\t{to_json(record)}"
+
+
+def _outcomes(span: _Span, scores: NDArray[np.float32], version: str) -> Iterator[str]:
+    for asked, chances in zip(span.asked, _rows(scores), strict=True):
+        assert asked.outcome is not None  # noqa: S101 - a span is of one kind
+        record = outcome_record(asked.subject, chances, asked.outcome, version, span.role)
+        yield f"{asked.subject.symbol}\t{to_json(record)}"
+
+
+def _rows(scores: NDArray[np.float32]) -> Sequence[Sequence[float]]:
+    return scores  # type: ignore[return-value] # float32 is written with as few digits as tell it
 
 
 def score_ticks(directory: Path, version: str) -> object:

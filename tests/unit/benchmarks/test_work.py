@@ -57,8 +57,8 @@ def test_a_market_block_changes_the_scores_and_no_block_is_a_block_of_unknowns()
 
 def test_the_contestants_have_the_names_that_the_results_promise() -> None:
     assert list(FIELD) == [
-        "tickcast", "quixstreams", "bytewax", "faust", "spark", "pyflink_obvious", "hand_loop", "hand_loop_batched",
-        "jvm_floor",
+        "tickcast", "quixstreams", "bytewax", "faust", "spark", "spark_windows", "pyflink_obvious", "hand_loop",
+        "hand_loop_batched", "jvm_floor",
     ]  # fmt: skip
 
 

@@ -98,3 +98,22 @@ def test_what_an_outcome_adds_is_what_its_message_tells(function: ScoreTicks) ->
     [score] = watch.advance(2**62).scores
     assert score.measures["three_class"]["accuracy"] == np.mean([one["correct"] for one in told])
     assert score.measures["three_class"]["log_loss"] == pytest.approx(np.mean([one["log_loss"] for one in told]))
+
+
+@pytest.mark.parametrize("versions", [("v1",), ("v1", "v2")])
+def test_an_outcome_tells_the_same_whether_its_prediction_is_remembered_or_not(
+    function: ScoreTicks, versions: tuple[str, ...]
+) -> None:
+    asked = requests(7, *versions)
+    blocks = pd.Series(outcomes_blocks(map(judged, asked)))
+    by_the_model = function.eval(blocks)
+    function.eval(pd.Series(predictions_blocks(asked)))
+    assert function.eval(blocks).equals(by_the_model)
+
+
+def test_outcomes_of_which_one_prediction_is_not_remembered_are_scored_anew(function: ScoreTicks) -> None:
+    asked = requests(7, "v1")
+    blocks = pd.Series(outcomes_blocks(map(judged, asked)))
+    by_the_model = function.eval(blocks)
+    function.eval(pd.Series(predictions_blocks(asked[1:])))
+    assert function.eval(blocks).equals(by_the_model)
