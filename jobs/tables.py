@@ -145,6 +145,7 @@ def create_sink(
           'sink.delivery-guarantee' = 'exactly-once',
           'sink.transactional-id-prefix' = '{topic_name(topic, kafka)}',
           'properties.transaction.timeout.ms' = '{settings.flink.transaction_timeout_ms}',
+          'properties.linger.ms' = '0',
           'properties.compression.type' = 'lz4'
         )""")
     return f"{name}_topic"
