@@ -82,7 +82,8 @@ class OutcomeBook:
         """Judges every prediction whose minute has passed at this watermark, oldest first."""
         waiting = self._waiting
         outcomes: list[Realised] = []
-        last = 0
+        # The trades of a minute lie between the first one that is due and the end of its path.
+        last = bisect_right(waiting, waiting[0][0] + HORIZON_MS, key=_time_of) - 1 if waiting else 0
         for time, price, partition, offset in waiting:
             due = time + HORIZON_MS
             if due > watermark:
