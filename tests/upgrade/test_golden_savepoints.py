@@ -59,7 +59,8 @@ def settings(
     """The topics of the recording, on the tests' servers, while no other job runs there."""
     del broker
     prefix = recording.PREFIX.format(form=form_of(savepoint))
-    for variable, value in {**stack_environment, "TICKCAST_KAFKA__TOPIC_PREFIX": prefix}.items():
+    recorded = {"TICKCAST_KAFKA__TOPIC_PREFIX": prefix, "TICKCAST_MARKET__LAG_S": recording.MARKET_LAG_S}
+    for variable, value in {**stack_environment, **recorded}.items():
         monkeypatch.setenv(variable, value)
     settings = Settings()
     create_topics(settings)
