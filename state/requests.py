@@ -47,6 +47,11 @@ class Subject(NamedTuple):
     offset: int
     sequence: int
 
+    @property
+    def position(self) -> tuple[int, int]:
+        """Partition and offset."""
+        return self.partition, self.offset
+
 
 class Request:
     """One tick that wants its probabilities.
@@ -99,7 +104,7 @@ class Request:
     @property
     def position(self) -> tuple[int, int]:
         """Partition and offset of the tick."""
-        return self.subject.partition, self.subject.offset
+        return self.subject.position
 
     def answer(self, columns: bytes, versions: tuple[str, ...]) -> None:
         """Answers it with its snapshot.

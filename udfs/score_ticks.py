@@ -104,11 +104,11 @@ class _Version:
             self._known.clear()
         rows, width = scores.tobytes(), scores.itemsize * scores.shape[1]
         for number, one in enumerate(span.asked):
-            self._known[one.subject.partition, one.subject.offset] = rows[number * width : (number + 1) * width]
+            self._known[one.subject.position] = rows[number * width : (number + 1) * width]
 
     def _recall(self, span: _Span) -> NDArray[np.float32] | None:
         """What was said of these ticks; None if that is not known of each."""
-        known = [self._known.pop((one.subject.partition, one.subject.offset), b"") for one in span.asked]
+        known = [self._known.pop(one.subject.position, b"") for one in span.asked]
         if not all(known):
             return None
         return np.frombuffer(b"".join(known), np.float32).reshape(len(known), -1)
