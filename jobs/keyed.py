@@ -14,11 +14,15 @@ from pyflink.common import Types
 from pyflink.datastream import DataStream
 from pyflink.datastream.data_stream import KeyedStream
 from pyflink.java_gateway import get_gateway
+from pyflink.util.java_utils import load_java_class
 
 if TYPE_CHECKING:
     from pyflink.common.typeinfo import TypeInformation
     from pyflink.datastream import OutputTag
     from pyflink.table import StreamTableEnvironment, Table
+
+
+_ROW_DATA = "org.apache.flink.table.data.RowData"
 
 
 def keyed_stream(
@@ -34,6 +38,20 @@ def keyed_stream(
     selector = get_gateway().jvm.KeyByKeySelector()
     keyed = rows._j_data_stream.keyBy(selector, Types.ROW([key_type]).get_java_type_info())  # noqa: SLF001
     return KeyedStream(keyed, value_type, rows)
+
+
+def internal_stream(tables: StreamTableEnvironment, table: Table, columns: dict[str, str]) -> DataStream:
+    """A table's rows as the SQL engine has them, for a view of it: no value is decoded, none encoded.
+
+    Args:
+        tables: The table environment.
+        table: Any table.
+        columns: Its columns' names and SQL types.
+    """
+    names = [f"f{number}" for number in range(len(columns))]
+    fields = ", ".join(f"{name} {kind}" for name, kind in zip(names, columns.values(), strict=True))
+    rows = get_gateway().jvm.DataTypes.of(f"ROW<{fields}>").bridgedTo(load_java_class(_ROW_DATA))
+    return DataStream(tables._j_tenv.toDataStream(table.alias(*names)._j_table, rows))  # noqa: SLF001
 
 
 def side_output(stream: DataStream, tag: OutputTag) -> DataStream:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _PLANNERS_NUMBER = re.compile(r"\[\d+\]$")
 _CONNECTIONS = {"PartitionTransformation", "SideOutputTransformation", "UnionTransformation"}
 
+_VECTORIZED = "PythonCalc"
 _SYMBOLS = "symbol memory and features (input 1)"
 _TO_SYMBOLS = "symbol memory and features (input 2)"
 _TO_SCORES = "live scores and drift"
@@ -91,6 +92,19 @@ def name_operators(env: StreamExecutionEnvironment) -> None:
         operator.setName(_NAMES.get(own, bases[number]))
         if given is None or given[0].isdigit():
             operator.setUid(own)
+
+
+def answer_at_once(env: StreamExecutionEnvironment) -> None:
+    """Has the vectorized functions answer each element as it comes, instead of when their bundle's time is up.
+
+    Theirs are blocks of requests, which have waited for a bundle of their own. The options of `python.fn-execution`
+    hold for all Python operators of a job: here those of the planner's operators alone are changed.
+    """
+    operators, _ = _graph(env)
+    for operator in operators.values():
+        if _PLANNERS_NUMBER.sub("", operator.getName()) == _VECTORIZED:
+            config = get_field_value(operator.getOperatorFactory().getOperator(), "config")
+            config.setString("python.fn-execution.bundle.size", "1")
 
 
 def _graph(env: StreamExecutionEnvironment) -> tuple[dict[int, Any], dict[int, _Consumer]]:

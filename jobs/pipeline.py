@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from pyflink.common import Types
 from pyflink.table import StreamTableEnvironment
 
-from jobs.keyed import keyed_stream, side_output
-from jobs.operators import name_operators
+from jobs.keyed import internal_stream, keyed_stream, side_output
+from jobs.operators import answer_at_once, name_operators
 from jobs.tables import (
     KEYED_JSON_COLUMNS,
     MESSAGE_HEAD,
@@ -44,7 +44,7 @@ from state.watch_process import DRIFT_ALERTS, WatchProcess
 from udfs.artifact import active_version, load_artifact
 from udfs.model_check import ModelCheck
 from udfs.observer import DriftBaselines
-from udfs.score_ticks import SCORED, score_ticks
+from udfs.score_ticks import score_ticks
 
 if TYPE_CHECKING:
     from pyflink.datastream import StreamExecutionEnvironment
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from jobs.settings import Settings
 
 _MARKET_LEAD_S = 20
-_MESSAGE_COLUMNS = {"message_key": "STRING", "message": "STRING"}
+_MESSAGE_COLUMNS = {"message_key": "BYTES", "message": "BYTES"}
 _NO_TIME = "CAST(TO_TIMESTAMP_LTZ(0, 3) AS TIMESTAMP(3))"
 """Row time of a view whose watermarks alone are wanted: without a row time the planner lets none through."""
 
@@ -76,6 +76,7 @@ def build_pipeline(env: StreamExecutionEnvironment, settings: Settings) -> None:
     score(tables, settings, version)
     watch_quality(tables, settings, rules)
     write(tables, settings)
+    answer_at_once(env)
     name_operators(env)
 
 
@@ -143,7 +144,7 @@ def sum_up_market(tables: StreamTableEnvironment, settings: Settings, rules: Mar
         tables,
         "market",
         market,
-        {"snapshot_second": "BIGINT", "snapshot": "BYTES", "versions": "STRING", "message": "STRING"},
+        {"snapshot_second": "BIGINT", "snapshot": "BYTES", "versions": "STRING", "message": "BYTES"},
         row_time="TO_TIMESTAMP_LTZ(f0 * 1000, 3)",
         watermark=watermark,
     )
@@ -207,14 +208,15 @@ def score(tables: StreamTableEnvironment, settings: Settings, version: str) -> N
     answers = tables.sql_query("""
         SELECT batch.answers.predictions, batch.answers.outcomes, batch.answers.observed
         FROM (SELECT score_ticks(block) AS answers FROM requests) AS batch""")
-    columns = {"predictions": "ARRAY<STRING>", "outcomes": "ARRAY<STRING>", "observed": "BYTES"}
-    create_view(tables, "scored", tables.to_append_stream(answers, SCORED), columns, row_time=_NO_TIME)
+    messages = "ARRAY<ROW<message_key BYTES, message BYTES>>"
+    columns = {"predictions": messages, "outcomes": messages, "observed": "BYTES"}
+    create_view(tables, "scored", internal_stream(tables, answers, columns), columns, row_time=_NO_TIME)
     for name in ("predictions", "outcomes"):
         tables.create_temporary_view(
             name,
             tables.sql_query(f"""
-                SELECT SPLIT_INDEX(keyed, '\t', 0), SUBSTRING(keyed FROM POSITION('\t' IN keyed) + 1)
-                FROM scored CROSS JOIN UNNEST(scored.{name}) AS answer (keyed)"""),  # noqa: S608
+                SELECT message_key, message
+                FROM scored CROSS JOIN UNNEST(scored.{name}) AS answer (message_key, message)"""),  # noqa: S608
         )
 
 
@@ -249,7 +251,7 @@ def write(tables: StreamTableEnvironment, settings: Settings) -> None:
         Topic.PREDICTIONS: "SELECT * FROM predictions",
         Topic.OUTCOMES: "SELECT * FROM outcomes",
         Topic.SCORES: "SELECT * FROM scores",
-        Topic.MARKET: "SELECT CAST(snapshot_second AS STRING), message FROM market",
+        Topic.MARKET: "SELECT CAST(CAST(snapshot_second AS STRING) AS BYTES), message FROM market",
         Topic.BARS: "SELECT * FROM bars",
         Topic.ALERTS: (
             "SELECT * FROM symbol_alerts UNION ALL SELECT * FROM market_alerts UNION ALL SELECT * FROM drift_alerts"

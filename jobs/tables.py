@@ -57,7 +57,7 @@ TRADES = SourceForm(
 )
 """The fields of those messages that are trades, parsed in the JVM; what is wrong is null, or no row at all."""
 
-KEYED_JSON_COLUMNS = "message_key STRING, message STRING"
+KEYED_JSON_COLUMNS = "message_key BYTES, message BYTES"
 
 
 def create_ticks_source(

@@ -35,7 +35,7 @@ SECOND = Types.ROW([Types.LONG(), Types.STRING()])
 
 COMMAND = -1
 
-SNAPSHOT = Types.TUPLE([Types.LONG(), BYTES, Types.STRING(), Types.STRING()])
+SNAPSHOT = Types.TUPLE([Types.LONG(), BYTES, Types.STRING(), BYTES])
 """What goes on: the second, the block of float32 numbers that the model sees, the names of the model versions with a
 blank between them (the active one, then the shadow), the message for the market topic."""
 
@@ -146,7 +146,7 @@ class MarketProcess(KeyedProcessFunction):  # type: ignore[misc]
         if changed:
             self._remember(_ENTRY.pack(VERSION, _VERSIONS_KIND, 0) + self._models.dump())
         if alert is not None:
-            yield MARKET_ALERTS, (records.MARKET_SYMBOL, records.to_json(alert))
+            yield MARKET_ALERTS, records.keyed_json(records.MARKET_SYMBOL, alert)
 
     def _emit(self, snapshots: list[MarketSnapshot]) -> Iterator[Any]:
         versions = self._models.versions
@@ -155,7 +155,7 @@ class MarketProcess(KeyedProcessFunction):  # type: ignore[misc]
             yield snapshot.second, snapshot.block.tobytes(), " ".join(versions), message
         assert self._fold is not None  # noqa: S101 - a snapshot comes out of a fold
         for alert in self._fold.take_alerts():
-            yield MARKET_ALERTS, (records.MARKET_SYMBOL, records.to_json(records.market_alert_record(alert)))
+            yield MARKET_ALERTS, records.keyed_json(records.MARKET_SYMBOL, records.market_alert_record(alert))
 
     def _recall(self) -> MarketFold:
         fold = MarketFold(self._rules, TradingCalendar(self._rules), self._lead_s)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import orjson
 
@@ -261,6 +261,15 @@ def dead_letter_record(
     }
 
 
-def to_json(record: dict[str, object]) -> str:
+KeyedJson: TypeAlias = tuple[bytes, bytes]
+"""A finished message: key and value."""
+
+
+def to_json(record: dict[str, object]) -> bytes:
     """The record as a topic's value (NaN becomes null)."""
-    return orjson.dumps(record, option=orjson.OPT_SERIALIZE_NUMPY).decode("utf-8")
+    return orjson.dumps(record, option=orjson.OPT_SERIALIZE_NUMPY)
+
+
+def keyed_json(key: str, record: dict[str, object]) -> KeyedJson:
+    """The record as a topic's message."""
+    return key.encode(), to_json(record)

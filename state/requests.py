@@ -15,7 +15,7 @@ import orjson
 from state.features import MARKET_COUNT, NO_MARKET, OWN_COUNT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from state.outcomes import Realised
 
@@ -25,6 +25,7 @@ ROW_BYTES = OWN_BYTES + MARKET_BYTES
 
 _FORM = struct.Struct("<iqqhI")  # partition, offset, market second, contract group, sequence
 _ROWS = struct.Struct("<I")
+_LENGTH = struct.Struct("<I")
 
 
 class Subject(NamedTuple):
@@ -214,8 +215,21 @@ def _blocks(asked: Iterable[tuple[Request, tuple[int, str, float] | None]]) -> l
     return blocks
 
 
-def read_block(data: bytes) -> Block:
-    """Takes a block apart."""
+def pack_blocks(blocks: Iterable[bytes]) -> bytes:
+    """Blocks as one, one behind the other."""
+    return b"".join(part for block in blocks for part in (_LENGTH.pack(len(block)), block))
+
+
+def read_blocks(data: bytes) -> Iterator[Block]:
+    """Takes apart what :func:`pack_blocks` made."""
+    at = 0
+    while at < len(data):
+        (length,) = _LENGTH.unpack_from(data, at)
+        at += _LENGTH.size + length
+        yield _read_block(data[at - length : at])
+
+
+def _read_block(data: bytes) -> Block:
     (count,) = _ROWS.unpack_from(data)
     end = _ROWS.size + count * ROW_BYTES
     versions, told = orjson.loads(data[end:])

@@ -21,7 +21,7 @@ from state.keyed_states import at_bundle_end, hasten
 from state.market_board import KEEP_S, Lives, MarketBoard
 from state.market_state import group_of
 from state.outcomes import SETTLE_EVERY_MS
-from state.requests import Request, Subject, outcomes_blocks, predictions_blocks
+from state.requests import Request, Subject, outcomes_blocks, pack_blocks, predictions_blocks
 from state.rules import TradingCalendar
 from state.stillness import END_OF_INPUT, LOOK_EVERY_MS, Stillness
 from state.symbol_state import SymbolState
@@ -48,7 +48,7 @@ BROADCAST_SNAPSHOT = Types.ROW([Types.LONG(), BYTES, Types.STRING(), Types.SQL_T
 REQUESTS = BYTES
 """Main output: blocks of requests to the model (`state.requests`)."""
 
-KEYED_JSON = Types.TUPLE([Types.STRING(), Types.STRING()])
+KEYED_JSON = Types.TUPLE([BYTES, BYTES])
 """A finished message: key and value."""
 
 LATE = OutputTag("late ticks", KEYED_JSON)
@@ -170,7 +170,7 @@ class SymbolProcess(KeyedBroadcastProcessFunction):  # type: ignore[misc]
         except BadTickError as error:
             self._dead.inc()
             record = records.dead_letter_record(raw or b"", size or 0, str(error), self._topic, partition, offset, now)
-            return [(DEAD_LETTERS, (symbol, records.to_json(record)))]
+            return [(DEAD_LETTERS, records.keyed_json(symbol, record))]
         memory = self._memories.get(symbol)
         outputs: list[Any] = []
         if memory is None:
@@ -181,7 +181,7 @@ class SymbolProcess(KeyedBroadcastProcessFunction):  # type: ignore[misc]
         watermark = max(ctx.timer_service().current_watermark(), state.clock)
         if event_time <= watermark:
             self._late.inc()
-            outputs.append((LATE, (symbol, records.to_json(records.late_record(tick, watermark, partition, offset)))))
+            outputs.append((LATE, records.keyed_json(symbol, records.late_record(tick, watermark, partition, offset))))
             return self._with_requests(outputs)
         key = codec.trade_key(tick.trade_id)
         if key is not None and state.repeats(event_time, key):
@@ -191,7 +191,7 @@ class SymbolProcess(KeyedBroadcastProcessFunction):  # type: ignore[misc]
         self._ask(memory, request, ctx, now)
         self._set_timers(memory, ctx, now)
         outputs.extend(
-            (ALERTS, (symbol, records.to_json(records.alert_record(symbol, alert)))) for alert in state.take_alerts()
+            (ALERTS, records.keyed_json(symbol, records.alert_record(symbol, alert))) for alert in state.take_alerts()
         )
         return self._with_requests(outputs)
 
@@ -326,7 +326,7 @@ class SymbolProcess(KeyedBroadcastProcessFunction):  # type: ignore[misc]
         state = memory.state
         session = state.session
         bars, outcomes = state.advance(watermark)
-        outputs.extend((BARS, (symbol, records.to_json(records.bar_record(symbol, bar)))) for bar in bars)
+        outputs.extend((BARS, records.keyed_json(symbol, records.bar_record(symbol, bar))) for bar in bars)
         self._settled += len(outcomes)
         judged = [(memory.requests.pop((one.partition, one.offset)), one) for one in outcomes]
         for request, one in judged:
@@ -349,13 +349,13 @@ class SymbolProcess(KeyedBroadcastProcessFunction):  # type: ignore[misc]
         return self._take_requests()
 
     def _take_requests(self) -> list[bytes]:
-        """Blocks of all requests since the last ones, predictions before outcomes."""
+        """All requests since the last ones as one result, predictions before outcomes; none if there are none."""
         asked = [request for request in self._asked if not request.is_skipped] if self._skipped else self._asked
         blocks = predictions_blocks(asked) + outcomes_blocks(self._judged)
         self._asked, self._judged = [], []
         self._taken = self._skipped = 0
         self._newest.clear()
-        return blocks
+        return [pack_blocks(blocks)] if blocks else []
 
     def _set_timers(self, memory: Memory, ctx: Any, now: int) -> None:
         """Keeps one event-time timer for what is due next, and one in processing time against a stream that stops."""

@@ -131,9 +131,9 @@ class WatchProcess(KeyedProcessFunction):  # type: ignore[misc]
         self._show(findings)
         now = _now()
         for score in findings.scores:
-            yield score.version, records.to_json(records.score_record(score, now))
+            yield records.keyed_json(score.version, records.score_record(score, now))
         for drift in findings.drifts:
-            yield DRIFT_ALERTS, (records.MARKET_SYMBOL, records.to_json(records.drift_record(drift)))
+            yield DRIFT_ALERTS, records.keyed_json(records.MARKET_SYMBOL, records.drift_record(drift))
 
     def _set_timers(self, ctx: Any) -> None:
         """Keeps a timer in event time for what comes next, by the clock for what it has passed and for silence."""

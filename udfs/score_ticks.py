@@ -7,15 +7,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
-from pyflink.common import Types
 from pyflink.table import DataTypes, FunctionContext, ScalarFunction
 from pyflink.table.udf import udf
 
 from state.features import SCHEMA_HASH, complete
 from state.quality_watch import pack_parts
-from state.records import outcome_record, prediction_record, to_json
-from state.requests import Asked, read_block
-from state.symbol_process import BYTES
+from state.records import keyed_json, outcome_record, prediction_record
+from state.requests import Asked, read_blocks
 from udfs.artifact import load_artifact
 from udfs.observer import Observer
 from udfs.scorer import Scorer
@@ -27,20 +25,22 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from state.quality_watch import Part
+    from state.records import KeyedJson
     from udfs.artifact import Artifact
 
-MESSAGES = DataTypes.ROW(
+_KEYED_JSON = DataTypes.ARRAY(
+    DataTypes.ROW([DataTypes.FIELD("message_key", DataTypes.BYTES()), DataTypes.FIELD("message", DataTypes.BYTES())])
+)
+
+ANSWERS = DataTypes.ROW(
     [
-        DataTypes.FIELD("predictions", DataTypes.ARRAY(DataTypes.STRING())),
-        DataTypes.FIELD("outcomes", DataTypes.ARRAY(DataTypes.STRING())),
+        DataTypes.FIELD("predictions", _KEYED_JSON),
+        DataTypes.FIELD("outcomes", _KEYED_JSON),
         DataTypes.FIELD("observed", DataTypes.BYTES()),
     ]
 )
-"""Per block: its predictions or its outcomes, each as the symbol, a tab and the message. With the first block of a
-batch: what the batch's outcomes add to the live scores (`state.quality_watch`), if there are any."""
-
-SCORED = Types.ROW([Types.OBJECT_ARRAY(Types.STRING()), Types.OBJECT_ARRAY(Types.STRING()), BYTES])
-"""The same as a stream's rows."""
+"""Per element: its predictions and its outcomes, finished messages with their keys. With the first element of a batch:
+what the batch's outcomes add to the live scores (`state.quality_watch`), if there are any."""
 
 ROLES = ("active", "shadow")
 
@@ -53,13 +53,13 @@ class _Span(NamedTuple):
     """What one version scores of a block.
 
     Attributes:
-        block: The block's number in the batch.
+        element: The number in the batch of the element that the block came in.
         role: The version's part.
         asked: The requests: either predictions or outcomes.
         features: Shape (requests, features).
     """
 
-    block: int
+    element: int
     role: str
     asked: list[Asked]
     features: NDArray[np.float32]
@@ -137,23 +137,23 @@ class ScoreTicks(ScalarFunction):  # type: ignore[misc]
             found = self._versions[version] = _Version(load_artifact(self._directory, version, SCHEMA_HASH))
         return found
 
-    def eval(self, blocks: pd.Series[bytes]) -> pd.DataFrame:
+    def eval(self, elements: pd.Series[bytes]) -> pd.DataFrame:
         """Scores one batch.
 
         Args:
-            blocks: Blocks of requests (`state.requests`).
+            elements: Packed blocks of requests (`state.requests`).
 
         Returns:
-            The columns of :data:`MESSAGES`, one row a block.
+            The columns of :data:`ANSWERS`, one row an element.
         """
         by_version: dict[str, list[_Span]] = {}
-        for number, data in enumerate(blocks):
-            block = read_block(data)
-            features = complete(block.rows, len(block.asked))
-            for role, version in zip(ROLES, block.versions, strict=False):
-                by_version.setdefault(version, []).append(_Span(number, role, block.asked, features))
-        predictions: list[list[str]] = [[] for _ in range(len(blocks))]
-        outcomes: list[list[str]] = [[] for _ in range(len(blocks))]
+        for number, data in enumerate(elements):
+            for block in read_blocks(data):
+                features = complete(block.rows, len(block.asked))
+                for role, version in zip(ROLES, block.versions, strict=False):
+                    by_version.setdefault(version, []).append(_Span(number, role, block.asked, features))
+        predictions: list[list[KeyedJson]] = [[] for _ in range(len(elements))]
+        outcomes: list[list[KeyedJson]] = [[] for _ in range(len(elements))]
         observed: list[Part] = []
         now = int(time.time() * 1000)
         for version, spans in by_version.items():
@@ -161,11 +161,11 @@ class ScoreTicks(ScalarFunction):  # type: ignore[misc]
             scores = at_work.score(spans)
             for span, said in zip(spans, scores, strict=True):
                 if span.is_judged:
-                    outcomes[span.block] += _outcomes(span, said, version)
+                    outcomes[span.element] += _outcomes(span, said, version)
                 else:
-                    predictions[span.block] += _predictions(span, said, version, now)
+                    predictions[span.element] += _predictions(span, said, version, now)
             observed += _observe(at_work.observer, spans, scores)
-        added: list[bytes | None] = [None] * len(blocks)
+        added: list[bytes | None] = [None] * len(elements)
         if observed:
             added[0] = pack_parts(observed)
         return pd.DataFrame({"predictions": predictions, "outcomes": outcomes, "observed": added})
@@ -184,19 +184,19 @@ def _observe(observer: Observer, spans: Sequence[_Span], scores: Sequence[NDArra
             yield from observer.observe(role, features, said, times, realised)
 
 
-def _predictions(span: _Span, scores: NDArray[np.float32], version: str, now: int) -> Iterator[str]:
+def _predictions(span: _Span, scores: NDArray[np.float32], version: str, now: int) -> Iterator[KeyedJson]:
     for asked, chances in zip(span.asked, _rows(scores), strict=True):
         record = prediction_record(
             asked.subject, chances, asked.market_time, version, span.role, SCHEMA_HASH, now, asked.conflated
         )
-        yield f"{asked.subject.symbol}\t{to_json(record)}"
+        yield keyed_json(asked.subject.symbol, record)
 
 
-def _outcomes(span: _Span, scores: NDArray[np.float32], version: str) -> Iterator[str]:
+def _outcomes(span: _Span, scores: NDArray[np.float32], version: str) -> Iterator[KeyedJson]:
     for asked, chances in zip(span.asked, _rows(scores), strict=True):
         assert asked.outcome is not None  # noqa: S101 - a span is of one kind
         record = outcome_record(asked.subject, chances, asked.outcome, version, span.role)
-        yield f"{asked.subject.symbol}\t{to_json(record)}"
+        yield keyed_json(asked.subject.symbol, record)
 
 
 def _rows(scores: NDArray[np.float32]) -> Sequence[Sequence[float]]:
@@ -205,4 +205,4 @@ def _rows(scores: NDArray[np.float32]) -> Sequence[Sequence[float]]:
 
 def score_ticks(directory: Path, version: str) -> object:
     """The function, for `create_temporary_function`."""
-    return udf(ScoreTicks(directory, version), result_type=MESSAGES, func_type="pandas")
+    return udf(ScoreTicks(directory, version), result_type=ANSWERS, func_type="pandas")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from jobs.workers import bundles, rows, sampler
+from jobs.workers import arrow, bundles, rows, sampler, state_channel
 
 _SWITCH_S = 0.0005
 """A worker computes in one thread and speaks to Flink in others: so long a message that has come waits for the
@@ -13,7 +13,9 @@ interpreter at most, instead of Python's 5 ms, once in each direction of each bu
 
 def tune() -> None:
     """Tunes this process, which is a worker or will fork workers."""
+    arrow.install()
     bundles.install()
     rows.install()
     sampler.install()
+    state_channel.install()
     sys.setswitchinterval(_SWITCH_S)

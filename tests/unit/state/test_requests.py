@@ -6,7 +6,7 @@ import numpy as np
 
 from state.features import MARKET_COUNT, OWN_COUNT
 from state.outcomes import Realised
-from state.requests import Request, Subject, outcomes_blocks, predictions_blocks, read_block
+from state.requests import Request, Subject, outcomes_blocks, pack_blocks, predictions_blocks, read_blocks
 
 
 def answered(number: int, versions: tuple[str, ...] = ("v1",)) -> Request:
@@ -34,7 +34,7 @@ def test_a_request_comes_out_of_its_bytes_as_it_was_before_its_answer() -> None:
 
 def test_a_block_holds_the_features_of_its_requests_one_behind_the_other_and_what_to_tell() -> None:
     requests = [answered(number, ("v1", "v2")) for number in range(3)]
-    block = read_block(predictions_blocks(requests)[0])
+    (block,) = read_blocks(pack_blocks(predictions_blocks(requests)))
     rows = np.frombuffer(block.rows, np.float32).reshape(3, OWN_COUNT + MARKET_COUNT)
     assert rows[:, 0].tolist() == [0, 1, 2]
     assert rows[:, -1].tolist() == [0, -1, -2]
@@ -46,7 +46,7 @@ def test_a_block_holds_the_features_of_its_requests_one_behind_the_other_and_wha
 
 def test_outcomes_are_scored_by_the_versions_that_predicted_them() -> None:
     requests = [answered(0), answered(1, ("v2",)), answered(2)]
-    blocks = [read_block(data) for data in outcomes_blocks((request, realised(request)) for request in requests)]
+    blocks = list(read_blocks(pack_blocks(outcomes_blocks((request, realised(request)) for request in requests))))
     told = {block.versions: [asked.subject.event_time for asked in block.asked] for block in blocks}
     assert told == {("v1",): [1_000, 1_002], ("v2",): [1_001]}
     assert tuple(blocks[0].asked[0].outcome or ()) == (61_000, "up", 501.0)
@@ -57,5 +57,5 @@ def test_a_prediction_in_place_of_older_ones_names_them_all_and_they_are_skipped
     second.replace(first)
     third.replace(second)
     assert [one.is_skipped for one in (first, second, third)] == [True, True, False]
-    (block,) = (read_block(data) for data in predictions_blocks([third, answered(3)]))
+    (block,) = read_blocks(pack_blocks(predictions_blocks([third, answered(3)])))
     assert [[tuple(place) for place in one.conflated] for one in block.asked] == [[(2, 2**40), (2, 2**40 + 1)], []]

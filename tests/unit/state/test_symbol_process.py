@@ -13,7 +13,7 @@ from pyflink.datastream import TimeDomain
 
 from jobs.settings import Settings
 from state.market_state import block_length
-from state.requests import read_block
+from state.requests import read_blocks
 from state.symbol_process import NOWHERE, SymbolProcess
 from tests.unit.state.conftest import Elements
 
@@ -158,7 +158,8 @@ class Engine:
 
 def asked(outputs: list[Any] | None) -> list[Asked]:
     """The ticks that the model is asked about."""
-    return [one for output in outputs or [] if isinstance(output, bytes) for one in read_block(output).asked]
+    packed = [output for output in outputs or [] if isinstance(output, bytes)]
+    return [one for blocks in packed for block in read_blocks(blocks) for one in block.asked]
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import xgboost
 from state.features import FEATURE_COUNT, FEATURE_NAMES, MARKET_COUNT, OWN_COUNT, SCHEMA_HASH
 from state.outcomes import Realised
 from state.quality_watch import QualityWatch
-from state.requests import Request, Subject, outcomes_blocks, predictions_blocks
+from state.requests import Request, Subject, outcomes_blocks, pack_blocks, predictions_blocks
 from state.rules import DriftRule
 from udfs.artifact import write_artifact
 from udfs.score_ticks import ScoreTicks
@@ -71,28 +71,26 @@ def added(answers: pd.DataFrame) -> dict[tuple[str, str], int]:
 
 
 def test_predictions_add_nothing_to_the_scores(function: ScoreTicks) -> None:
-    answers = function.eval(
-        pd.Series([predictions_blocks(requests(3, "v1"))[0], predictions_blocks(requests(2, "v1"))[0]])
-    )
+    answers = function.eval(pd.Series([pack_blocks(predictions_blocks(requests(count, "v1"))) for count in (3, 2)]))
     assert [len(messages) for messages in answers["predictions"]] == [3, 2]
     assert answers["observed"].tolist() == [None, None]
 
 
 def test_the_outcomes_of_a_batch_add_once_to_each_version_and_role(function: ScoreTicks) -> None:
     blocks = [
-        predictions_blocks(requests(4, "v1", "v2"))[0],
-        *outcomes_blocks(map(judged, requests(9, "v1", "v2"))),
-        *outcomes_blocks(map(judged, requests(5, "v2"))),
+        predictions_blocks(requests(4, "v1", "v2")) + outcomes_blocks(map(judged, requests(9, "v1", "v2"))),
+        outcomes_blocks(map(judged, requests(5, "v2"))),
     ]
-    answers = function.eval(pd.Series(blocks))
-    assert [len(messages) for messages in answers["outcomes"]] == [0, 18, 5]
-    assert [data is not None for data in answers["observed"]] == [True, False, False]
+    answers = function.eval(pd.Series(map(pack_blocks, blocks)))
+    assert [len(messages) for messages in answers["predictions"]] == [8, 0]
+    assert [len(messages) for messages in answers["outcomes"]] == [18, 5]
+    assert [data is not None for data in answers["observed"]] == [True, False]
     assert added(answers) == {("v1", "active"): 9, ("v2", "shadow"): 9, ("v2", "active"): 5}
 
 
 def test_what_an_outcome_adds_is_what_its_message_tells(function: ScoreTicks) -> None:
-    answers = function.eval(pd.Series(outcomes_blocks(map(judged, requests(6, "v1")))))
-    told = [orjson.loads(message.partition("\t")[2]) for message in answers["outcomes"][0]]
+    answers = function.eval(pd.Series([pack_blocks(outcomes_blocks(map(judged, requests(6, "v1"))))]))
+    told = [orjson.loads(message) for _, message in answers["outcomes"][0]]
     watch = QualityWatch(lambda _: None, 60, DriftRule(window_minutes=10, hold_minutes=5))
     watch.add(answers["observed"][0])
     [score] = watch.advance(2**62).scores
@@ -105,15 +103,15 @@ def test_an_outcome_tells_the_same_whether_its_prediction_is_remembered_or_not(
     function: ScoreTicks, versions: tuple[str, ...]
 ) -> None:
     asked = requests(7, *versions)
-    blocks = pd.Series(outcomes_blocks(map(judged, asked)))
+    blocks = pd.Series([pack_blocks(outcomes_blocks(map(judged, asked)))])
     by_the_model = function.eval(blocks)
-    function.eval(pd.Series(predictions_blocks(asked)))
+    function.eval(pd.Series([pack_blocks(predictions_blocks(asked))]))
     assert function.eval(blocks).equals(by_the_model)
 
 
 def test_outcomes_of_which_one_prediction_is_not_remembered_are_scored_anew(function: ScoreTicks) -> None:
     asked = requests(7, "v1")
-    blocks = pd.Series(outcomes_blocks(map(judged, asked)))
+    blocks = pd.Series([pack_blocks(outcomes_blocks(map(judged, asked)))])
     by_the_model = function.eval(blocks)
-    function.eval(pd.Series(predictions_blocks(asked[1:])))
+    function.eval(pd.Series([pack_blocks(predictions_blocks(asked[1:]))]))
     assert function.eval(blocks).equals(by_the_model)
