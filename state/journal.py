@@ -60,6 +60,7 @@ class Memory:
 
     Attributes:
         requests: Requests that wait for their outcome, by the position of their tick.
+        waiting: Those among them that wait for their market snapshot, and some that no longer do.
         timer: The next event-time timer, ms; None: none is set.
         look_at: The next timer in processing time, ms; None: none is set.
         settles_at: When in each span of `SETTLE_EVERY_MS` its bars and outcomes are settled, ms. Each symbol has a
@@ -80,11 +81,13 @@ class Memory:
         "settles_at",
         "state",
         "timer",
+        "waiting",
     )
 
     def __init__(self, state: SymbolState, log: Bytes, trade_keys: Bytes) -> None:
         self.state = state
         self.requests: dict[tuple[int, int], Request] = {}
+        self.waiting: list[Request] = []
         self.settles_at = zlib.crc32(state.symbol.encode()) % SETTLE_EVERY_MS
         self.timer: int | None = None
         self.look_at: int | None = None

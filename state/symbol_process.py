@@ -260,6 +260,7 @@ class SymbolProcess(KeyedBroadcastProcessFunction):  # type: ignore[misc]
             self._send(memory, request)
             return
         request.since = now
+        memory.waiting.append(request)
         self._waiting.setdefault(request.second, []).append(request)
         if memory.look_at is None:
             memory.look_at = now + self._patience_ms
@@ -299,9 +300,8 @@ class SymbolProcess(KeyedBroadcastProcessFunction):  # type: ignore[misc]
     def _give_up(self, memory: Memory, now: int) -> None:
         """Sends what has waited too long to the model without a snapshot."""
         is_still = now - self._moved_at >= self._patience_ms * _STILL_PATIENCE
-        for request in memory.requests.values():
-            if request.answered:
-                continue
+        memory.waiting = [request for request in memory.waiting if not request.answered]
+        for request in memory.waiting:
             is_history = now - request.subject.event_time > _BEHIND_MS
             patience_ms = self._patience_ms * (_BEHIND_PATIENCE if is_history and not is_still else 1)
             if now - request.since >= patience_ms:
@@ -368,7 +368,7 @@ class SymbolProcess(KeyedBroadcastProcessFunction):  # type: ignore[misc]
             memory.timer = due
             service.register_event_time_timer(due)
         if memory.look_at is None and memory.state.last_due is not None:
-            waits = not all(request.answered for request in memory.requests.values())
+            waits = any(not request.answered for request in memory.waiting)
             memory.look_at = now + (min(self._patience_ms, LOOK_EVERY_MS) if waits else LOOK_EVERY_MS)
             service.register_processing_time_timer(memory.look_at)
 

@@ -85,7 +85,7 @@ class _Frames:
         while at < len(data):
             while (room := min(self._connection_window, self._stream_window)) <= 0:
                 answer += self.receive()
-            frames = []
+            frames: list[bytes] = []
             for start in range(at, min(len(data), at + room), self._largest_frame):
                 part = data[start : min(start + self._largest_frame, at + room)]
                 frames += (_frame_head(_DATA, 0, _STREAM, len(part)), part)
@@ -163,7 +163,7 @@ class _Frames:
         self._largest_frame = settings.get(_MAX_FRAME_SIZE, self._largest_frame)
 
 
-class _Answer(sdk_worker._Future):  # type: ignore[type-arg, misc]  # noqa: SLF001 - Beam asks for its own futures
+class _Answer(sdk_worker._Future):  # type: ignore[type-arg]  # noqa: SLF001 - Beam asks for its own futures
     """An answer that is fetched when it is asked for."""
 
     def __init__(self, fetch: Callable[[], None]) -> None:
@@ -302,7 +302,7 @@ class StateChannel(sdk_worker.StateHandler):
 
 def install() -> None:
     """Has this process speak about state through its own channel from now on."""
-    sdk_worker.GrpcStateHandlerFactory.create_state_handler = _create_state_handler  # type: ignore[method-assign]
+    sdk_worker.GrpcStateHandlerFactory.create_state_handler = _create_state_handler  # type: ignore[assignment, method-assign]
 
 
 _beams_own = sdk_worker.GrpcStateHandlerFactory.create_state_handler

@@ -1,0 +1,124 @@
+"""The way of a worker's state, with a gRPC server at its other end."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import grpc
+import pytest
+from apache_beam.portability.api import beam_fn_api_pb2, beam_fn_api_pb2_grpc
+
+from jobs.workers.state_channel import StateChannel, StateChannelError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class Engine(beam_fn_api_pb2_grpc.BeamFnStateServicer):
+    """Keeps states by their keys; refuses to be written to in the name of the bundle "closed", ends at "gone"."""
+
+    def __init__(self) -> None:
+        self.states: dict[bytes, bytes] = {}
+        self.workers: set[str] = set()
+
+    def State(self, requests: Iterator[Any], context: grpc.ServicerContext) -> Iterator[Any]:  # noqa: N802 - its name
+        self.workers.add(dict(context.invocation_metadata())["worker_id"])
+        for request in requests:
+            key = request.state_key.bag_user_state.key
+            response = beam_fn_api_pb2.StateResponse(id=request.id)
+            if request.instruction_id == "gone":
+                return
+            if request.instruction_id == "closed":
+                response.error = "the bundle is closed"
+            elif request.HasField("append"):
+                self.states[key] = self.states.get(key, b"") + request.append.data
+                response.append.SetInParent()
+            elif request.HasField("clear"):
+                self.states.pop(key, None)
+                response.clear.SetInParent()
+            else:
+                response.get.data = self.states.get(key, b"")
+            yield response
+
+
+@pytest.fixture
+def engine() -> Engine:
+    return Engine()
+
+
+@pytest.fixture
+def channel(engine: Engine) -> Iterator[StateChannel]:
+    unlimited = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
+    server = grpc.server(ThreadPoolExecutor(2), options=unlimited)
+    beam_fn_api_pb2_grpc.add_BeamFnStateServicer_to_server(engine, server)  # type: ignore[no-untyped-call]
+    port = server.add_insecure_port("localhost:0")
+    server.start()
+    channel = StateChannel(f"localhost:{port}", "worker-1")
+    yield channel
+    channel.done()
+    server.stop(None)
+
+
+def key(name: str) -> Any:
+    state = beam_fn_api_pb2.StateKey()
+    state.bag_user_state.key = name.encode()
+    return state
+
+
+def test_what_a_bundle_writes_is_there_in_the_order_of_the_writes(channel: StateChannel, engine: Engine) -> None:
+    with channel.process_instruction_id("1"):
+        channel.append_raw(key("a"), b"gone")
+        channel.clear(key("a"))
+        answers = [channel.append_raw(key(name), b"x" * number) for number in range(300) for name in "ab"]
+        assert [answer.get().error for answer in answers] == [""] * 600
+    assert engine.states == {b"a": b"x" * sum(range(300)), b"b": b"x" * sum(range(300))}
+    assert engine.workers == {"worker-1"}
+
+
+def test_writes_that_nobody_asks_after_are_there_when_the_bundle_ends(channel: StateChannel, engine: Engine) -> None:
+    with channel.process_instruction_id("1"):
+        channel.append_raw(key("a"), b"1")
+    assert engine.states == {b"a": b"1"}
+
+
+def test_a_read_sees_the_writes_before_it(channel: StateChannel) -> None:
+    with channel.process_instruction_id("1"):
+        channel.append_raw(key("a"), b"1")
+        assert channel.get_raw(key("a"))[0] == b"1"
+        channel.append_raw(key("a"), b"2")
+    with channel.process_instruction_id("2"):
+        assert channel.get_raw(key("a"))[0] == b"12"
+
+
+def test_states_larger_than_all_windows_go_there_and_come_back(channel: StateChannel) -> None:
+    large = bytes(range(256)) * 50_000
+    with channel.process_instruction_id("1"):
+        for _ in range(3):
+            assert channel.append_raw(key("a"), large).get().error == ""
+        assert channel.get_raw(key("a"))[0] == large * 3
+
+
+def test_threads_get_their_own_answers(channel: StateChannel) -> None:
+    def write_and_read(name: str) -> bytes:
+        with channel.process_instruction_id(name):
+            for number in range(200):
+                channel.append_raw(key(name), f"{name}{number} ".encode())
+            return channel.get_raw(key(name))[0]
+
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(write_and_read, "abcd"))
+    assert found == ["".join(f"{name}{number} " for number in range(200)).encode() for name in "abcd"]
+
+
+def test_a_refused_read_fails_and_a_refused_write_says_so(channel: StateChannel) -> None:
+    with channel.process_instruction_id("closed"):
+        assert channel.append_raw(key("a"), b"1").get().error == "the bundle is closed"
+        with pytest.raises(RuntimeError, match="the bundle is closed"):
+            channel.get_raw(key("a"))
+
+
+def test_an_engine_that_ends_the_stream_fails_this_bundle_and_the_next(channel: StateChannel) -> None:
+    for bundle in ("gone", "2"):
+        with pytest.raises(StateChannelError, match="the engine has ended"), channel.process_instruction_id(bundle):
+            channel.append_raw(key("a"), b"1")
