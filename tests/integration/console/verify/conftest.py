@@ -258,7 +258,7 @@ class Deployment:
         """Writes in a transaction of its own: `commit`, `abort`, or leave `open`."""
         self._producer.begin_transaction()
         for message in messages:
-            value, key = records.to_json(message).encode(), str(message.get("symbol")).encode()
+            value, key = records.to_json(message), str(message.get("symbol")).encode()
             self._producer.send(topic_name(topic, self.settings.kafka), value, key)
         self._producer.flush()
         if end == "commit":
