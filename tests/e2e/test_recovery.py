@@ -114,10 +114,17 @@ def test_an_upgrade_with_a_savepoint_to_another_parallelism_keeps_what_was_remem
     assert len(predicted) == len(set(predicted)) == before + 101
 
 
+def is_in_force(job: JobOnTrial, expected: list[str]) -> bool:
+    """Whether the snapshot that a trade of this moment is scored with, if not an earlier one, names these versions."""
+    second = int(time.time()) - job.settings.market.lag_s
+    seen = [one for one in job.committed(Topic.MARKET) if one["market_time"] <= second * 1000]
+    return any(one["model_versions"] == expected for one in seen[-1:])  # none at first
+
+
 def trade_until_in_force(job: JobOnTrial, first: int, expected: list[str]) -> int:
-    """Writes trades until a market snapshot names these model versions; the number of the next trade."""
+    """Writes trades until they are scored by these model versions; the number of the next trade."""
     deadline = time.monotonic() + WAIT_S
-    while not any(one["model_versions"] == expected for one in job.committed(Topic.MARKET)[-1:]):  # none at first
+    while not is_in_force(job, expected):
         assert time.monotonic() < deadline, "the command was not obeyed"
         trade(job, first, 10)
         first += 10
