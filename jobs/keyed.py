@@ -48,10 +48,10 @@ def internal_stream(tables: StreamTableEnvironment, table: Table, columns: dict[
         table: Any table.
         columns: Its columns' names and SQL types.
     """
-    names = [f"f{number}" for number in range(len(columns))]
-    fields = ", ".join(f"{name} {kind}" for name, kind in zip(names, columns.values(), strict=True))
-    rows = get_gateway().jvm.DataTypes.of(f"ROW<{fields}>").bridgedTo(load_java_class(_ROW_DATA))
-    return DataStream(tables._j_tenv.toDataStream(table.alias(*names)._j_table, rows))  # noqa: SLF001
+    fields = {f"f{number}": kind for number, kind in enumerate(columns.values())}
+    kinds = ", ".join(f"{field} {kind}" for field, kind in fields.items())
+    rows = get_gateway().jvm.DataTypes.of(f"ROW<{kinds}>").bridgedTo(load_java_class(_ROW_DATA))
+    return DataStream(tables._j_tenv.toDataStream(table.alias(*fields)._j_table, rows))  # noqa: SLF001
 
 
 def side_output(stream: DataStream, tag: OutputTag) -> DataStream:

@@ -48,7 +48,7 @@ _NAMES = {
     f"WatermarkAssigner, Calc, SinkConversion (input 2), {_SYMBOLS}": "watermark of these wake-ups",
     f"Calc, SinkConversion (input 2), {_SYMBOLS}": "messages of these wake-ups",
     f"SinkConversion, {_SYMBOLS}": "messages",
-    "PythonCalc": "XGBoost",
+    _VECTORIZED: "XGBoost",
     "Calc, TableToDataStream": "columns of the answers",
     "TableToDataStream": "answers",
     f"scored_stream, Calc, SinkConversion, {_TO_SCORES}": "answers for the scores",
@@ -78,7 +78,7 @@ class _Consumer(NamedTuple):
 def name_operators(env: StreamExecutionEnvironment) -> None:
     """Gives every operator of the environment a uid of its own that stays, and a name that reads well."""
     operators, consumers = _graph(env)
-    bases = {number: _PLANNERS_NUMBER.sub("", operator.getName()) for number, operator in operators.items()}
+    bases = {number: _own_name(operator) for number, operator in operators.items()}
     occurrences = Counter(bases.values())
 
     def uid(number: int, port: int = 0) -> str:
@@ -102,9 +102,14 @@ def answer_at_once(env: StreamExecutionEnvironment) -> None:
     """
     operators, _ = _graph(env)
     for operator in operators.values():
-        if _PLANNERS_NUMBER.sub("", operator.getName()) == _VECTORIZED:
+        if _own_name(operator) == _VECTORIZED:
             config = get_field_value(operator.getOperatorFactory().getOperator(), "config")
             config.setString("python.fn-execution.bundle.size", "1")
+
+
+def _own_name(operator: Any) -> str:
+    """An operator's name without the planner's number."""
+    return _PLANNERS_NUMBER.sub("", operator.getName())
 
 
 def _graph(env: StreamExecutionEnvironment) -> tuple[dict[int, Any], dict[int, _Consumer]]:

@@ -271,5 +271,3 @@ def _configure(tables: StreamTableEnvironment) -> None:
     # Row times are TIMESTAMP(3): in UTC they are the epoch's milliseconds.
     config.set("table.local-time-zone", "UTC")
     config.set("table.exec.uid.generation", "ALWAYS")
-    # In blocks of requests, of which each has hundreds when the job is behind.
-    config.set("python.fn-execution.arrow.batch.size", "10")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING, NamedTuple
 
+import msgpack
 import orjson
 
 from state.features import MARKET_COUNT, NO_MARKET, OWN_COUNT
@@ -25,7 +26,6 @@ ROW_BYTES = OWN_BYTES + MARKET_BYTES
 
 _FORM = struct.Struct("<iqqhI")  # partition, offset, market second, contract group, sequence
 _ROWS = struct.Struct("<I")
-_LENGTH = struct.Struct("<I")
 
 
 class Subject(NamedTuple):
@@ -216,17 +216,14 @@ def _blocks(asked: Iterable[tuple[Request, tuple[int, str, float] | None]]) -> l
 
 
 def pack_blocks(blocks: Iterable[bytes]) -> bytes:
-    """Blocks as one, one behind the other."""
-    return b"".join(part for block in blocks for part in (_LENGTH.pack(len(block)), block))
+    """Blocks as one."""
+    packed: bytes = msgpack.packb(list(blocks))
+    return packed
 
 
 def read_blocks(data: bytes) -> Iterator[Block]:
     """Takes apart what :func:`pack_blocks` made."""
-    at = 0
-    while at < len(data):
-        (length,) = _LENGTH.unpack_from(data, at)
-        at += _LENGTH.size + length
-        yield _read_block(data[at - length : at])
+    yield from map(_read_block, msgpack.unpackb(data))
 
 
 def _read_block(data: bytes) -> Block:

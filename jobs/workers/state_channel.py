@@ -11,6 +11,7 @@ with apache-beam 2.61, which PyFlink 2.2.1 comes with.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import socket
 import struct
 import threading
@@ -126,10 +127,7 @@ class _Frames:
             if kind == _DATA:
                 self._taken += len(body)
                 parts.append(_without_padding(flags, body))
-                if flags & _END_STREAM:
-                    raise StateChannelError("the engine has ended the stream for state")
-            elif kind != _HEADERS or flags & _END_STREAM:
-                self._take(kind, flags, stream, body)
+            self._take(kind, flags, stream, body)
         del received[:at]
         if self._taken > _LARGEST_WINDOW // 2:
             more = _NUMBER.pack(self._taken)
@@ -153,7 +151,7 @@ class _Frames:
         elif kind == _SETTINGS and not flags & _ACK:
             self._set(dict(_SETTING.iter_unpack(body)))
             self._socket.sendall(_frame(_SETTINGS, _ACK, 0, b""))
-        elif kind in (_RST_STREAM, _GOAWAY, _HEADERS):
+        elif kind in (_RST_STREAM, _GOAWAY) or (kind in (_DATA, _HEADERS) and flags & _END_STREAM):
             raise StateChannelError("the engine has ended the stream for state")
 
     def _set(self, settings: dict[int, int]) -> None:
@@ -221,7 +219,7 @@ class StateChannel(sdk_worker.StateHandler):
         }
         self._frames = _Frames((host, int(port)), headers)
         self._lock = threading.Lock()
-        self._number = 0
+        self._numbers = itertools.count(1)
         self._bundle = _Bundle()
         self._broken: StateChannelError | None = None
 
@@ -269,9 +267,7 @@ class StateChannel(sdk_worker.StateHandler):
 
     def _request(self, request: Any) -> _Answer:
         bundle = self._bundle
-        with self._lock:
-            self._number += 1
-            request.id = str(self._number)
+        request.id = str(next(self._numbers))
         request.instruction_id = bundle.instruction
         message = request.SerializeToString()
         bundle.unsent += (_MESSAGE.pack(0, len(message)), message)
@@ -294,10 +290,10 @@ class StateChannel(sdk_worker.StateHandler):
                         received += self._frames.receive(_SMALLEST_ANSWER * len(answers) - len(received))
             except OSError as error:
                 self._broken = StateChannelError(f"the connection for state is lost: {error}")
+                raise self._broken from error
             except StateChannelError as error:
                 self._broken = error
-        if self._broken is not None:
-            raise self._broken
+                raise
 
 
 def install() -> None:
