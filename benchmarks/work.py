@@ -140,8 +140,8 @@ class Work:
 
     def entry(self, tick: Tick, partition: int, offset: int) -> bytes:
         """The journal's entry of a tick."""
-        key = codec.trade_key(tick.trade_id)
-        return codec.encode_trade(tick.event_time, tick.price, tick.volume, key, partition, offset)
+        trade = codec.Trade(tick.event_time, tick.price, tick.volume, tick.trade_id, partition, offset)
+        return codec.encode_trade(trade)
 
     def snapshot(self, symbol: str) -> bytes:
         """The symbol's whole memory, without the trade ids: no peer is asked to find repeated trades."""

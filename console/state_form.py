@@ -16,8 +16,8 @@ import yaml
 from console.errors import CommandError
 from state import codec
 
-READABLE = frozenset({codec.VERSION})
-"""Forms of a symbol's memory that this code reads."""
+READABLE = frozenset({3, codec.VERSION})
+"""Forms of a symbol's memory that this code reads: its own and the one before (:mod:`state.form_3`)."""
 
 _FILE = "tickcast.json"
 _MODE = "python.execution-mode"

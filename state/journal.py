@@ -1,37 +1,29 @@
 """A symbol's memory as it stands in Flink's ListStates, and how it comes back from there.
 
-One list holds a snapshot of the state, the requests that wait for their outcome, and what has happened since: each
-tick appends one entry instead of writing the whole window again. Now and then it is folded into a new snapshot. The
-other list holds the session's trade keys.
+One list holds a snapshot of the state and the journal of what has happened since: each tick appends one entry instead
+of writing the whole window again. Requests that wait for their outcome are not written at all: to replay the journal
+makes them again, features and all. So a snapshot takes the journal's place only when everything is settled that was
+open when it was made, a minute later. The other list holds the trade keys of the session, up to the snapshot.
 """
 
 from __future__ import annotations
 
-import struct
 import zlib
 from typing import TYPE_CHECKING, Protocol
 
-import orjson
-
-from state import codec
+from state import codec, form_3
 from state.outcomes import SETTLE_EVERY_MS
-from state.requests import Request
+from state.requests import Request, Subject
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from state.codec import Trade
     from state.symbol_state import SymbolState
 
-FOLD_BYTES = 16_384
-"""The journal is folded into a new snapshot when it holds so much, and more than the snapshot before it: whatever a
+FOLD_BYTES = 8_192
+"""A new snapshot is made when the journal has grown by so much, and by more than the snapshot before it: whatever a
 symbol's memory holds, writing it anew costs each tick no more than twice the tick's own entry."""
-
-_ENTRY = struct.Struct("<BBH")  # form, kind, length of the state's entry; what follows it are requests
-_FORM = 2
-_STATE, _REQUESTS, _GIVEN_UP, _SNAPSHOT, _LIFE, _SKIPPED = 1, 2, 3, 4, 5, 6
-_POSITION = struct.Struct("<iq")
-_LENGTH = struct.Struct("<I")
-_LIFE_FORM = struct.Struct("<qq")
 
 
 class Bytes(Protocol):
@@ -70,10 +62,12 @@ class Memory:
     """
 
     __slots__ = (
-        "_appended",
+        "_anew",
+        "_grown",
         "_keys",
         "_log",
-        "_snapshot",
+        "_next",
+        "_size",
         "_trade_keys",
         "life",
         "look_at",
@@ -95,7 +89,14 @@ class Memory:
         self._log = log
         self._trade_keys = trade_keys
         self._keys: list[int] = []
-        self._appended = self._snapshot = 0
+        """Of the session's trades since the newest snapshot, whether that is in the list or to be."""
+        self._anew = False
+        """Whether the list of trade keys speaks of another session than they do."""
+        self._size = 0
+        """Bytes of the newest snapshot."""
+        self._grown = 0
+        """Bytes of the journal since then."""
+        self._next: _Snapshot | None = None
 
     def recall(self) -> None:
         """Takes up what the lists hold.
@@ -109,118 +110,150 @@ class Memory:
         """
         given_up: dict[tuple[int, int], tuple[str, ...]] = {}
         skipped: set[tuple[int, int]] = set()
-        folded = codec.restore(self.state, self._read(given_up, skipped), self._trade_keys.get() or ())
-        waiting = self.state.waiting
+        state = self.state
+        for taken in codec.replay(state, self._read(given_up, skipped), self._trade_keys.get() or ()):
+            if taken is not None:
+                trade, own = taken
+                self._open(trade, codec.trade_key(trade.trade_id), own)
+            elif not state.trades:
+                self._keys, self._anew = [], True
+        waiting = state.waiting
         self.requests = {position: one for position, one in self.requests.items() if position in waiting}
         for position in given_up.keys() & self.requests.keys():
             self.requests[position].give_up(given_up[position])
         for position in skipped & self.requests.keys():
             self.requests[position].skip()
-        if folded:
-            self.fold(all_keys=True)
 
     def _read(self, given_up: dict[tuple[int, int], tuple[str, ...]], skipped: set[tuple[int, int]]) -> Iterator[bytes]:
+        """Snapshot, trades and watermarks; the rest is taken up on the way."""
+        for element in self._elements():
+            kind = codec.kind_of(element, self.state.symbol)
+            if kind == codec.SNAPSHOT:
+                self._size, self._grown = len(element), -len(element)
+            self._grown += len(element)
+            if kind == codec.GIVEN_UP:
+                position, versions = codec.decode_given_up(element)
+                given_up[position] = versions
+            elif kind == codec.SKIPPED:
+                skipped.add(codec.decode_skipped(element))
+            elif kind == codec.LIFE:
+                self.life = codec.decode_life(element)
+            else:
+                yield element
+
+    def _elements(self) -> Iterator[bytes]:
+        """What the list holds, one by one, in the form of now."""
         for element in self._log.get() or ():
-            form, kind, length = _ENTRY.unpack_from(element)
-            codec.require_form(f"the journal of {self.state.symbol}", form, _FORM)
-            if kind == _GIVEN_UP:
-                versions = orjson.loads(element[_ENTRY.size + _POSITION.size :])
-                given_up[_POSITION.unpack_from(element, _ENTRY.size)] = tuple(versions)
-                continue
-            if kind == _SKIPPED:
-                skipped.add(_POSITION.unpack_from(element, _ENTRY.size))
-                continue
-            if kind == _LIFE:
-                life, newest = _LIFE_FORM.unpack_from(element, _ENTRY.size)
-                self.life = (life, newest)
-                continue
-            if kind == _SNAPSHOT:
-                yield element[_ENTRY.size :]
-                continue
-            end = _ENTRY.size + length
-            self._read_requests(element, end)
-            if kind == _STATE:
-                yield element[_ENTRY.size : end]
+            if element[0] == form_3.JOURNAL:
+                converted, requests = form_3.read(element)
+                self.requests.update((request.position, request) for request in requests)
+                yield from converted
+            elif codec.kind_of(element, self.state.symbol) == codec.PACK:
+                yield from codec.decode_pack(element)
+            else:
+                yield element
 
-    def _read_requests(self, element: bytes, at: int) -> None:
-        while at < len(element):
-            (length,) = _LENGTH.unpack_from(element, at)
-            at += _LENGTH.size
-            request = Request.unpack(element[at : at + length])
-            self.requests[request.position] = request
-            at += length
+    def took(self, trade: Trade, key: int | None, own: bytes) -> Request:
+        """Remembers a trade that the state has taken in.
 
-    def took(self, entry: bytes, key: int | None, request: Request) -> None:
-        """Remembers a tick: the codec's entry for it, its trade key, and its request."""
-        self.requests[request.position] = request
+        Args:
+            trade: The trade.
+            key: Its trade key.
+            own: The features that it gave.
+
+        Returns:
+            Its request, which is open from now on.
+        """
+        request = self._open(trade, key, own)
+        self._append(codec.encode_trade(trade))
+        return request
+
+    def _open(self, trade: Trade, key: int | None, own: bytes) -> Request:
+        time, price, _, trade_id, partition, offset, second, group = trade
+        sequence = self.state.trades
+        if sequence == 1:
+            self._keys, self._anew = [], True
         if key is not None:
             self._keys.append(key)
-        packed = request.pack()
-        self._append(_ENTRY.pack(_FORM, _STATE, len(entry)) + entry + _LENGTH.pack(len(packed)) + packed)
+        subject = Subject(self.state.symbol, time, trade_id, price, partition, offset, sequence)
+        request = Request(subject, own, group, second)
+        self.requests[partition, offset] = request
+        return request
 
     def moved(self, watermark: int) -> None:
         """Remembers that the state has been advanced to this moment (ms)."""
-        entry = codec.encode_clock(watermark)
-        self._append(_ENTRY.pack(_FORM, _STATE, len(entry)) + entry)
+        self._append(codec.encode_clock(watermark))
+        if not self.state.trades:
+            # The night's checkpoints shall not hold what the day was.
+            self._keys, self._anew = [], True
+            self._make_snapshot()
 
     def lives(self, life: int, newest: int) -> None:
         """Remembers in which life of a worker it has come into memory, and the newest snapshot's second then."""
         self.life = (life, newest)
-        self._append(_lives(life, newest))
+        self._append(codec.encode_life(life, newest))
 
     def gave_up(self, request: Request) -> None:
         """Remembers that a request was answered without its snapshot."""
-        self._append(_given_up(request))
+        self._append(codec.encode_given_up(request.position, request.versions))
 
     def skipped(self, request: Request) -> None:
         """Remembers that a request is never answered."""
-        self._append(_skipped(request))
+        self._append(codec.encode_skipped(request.position))
 
     def _append(self, element: bytes) -> None:
-        self._appended += len(element)
-        if self._appended < max(FOLD_BYTES, self._snapshot):
-            self._log.add(element)
-        else:
-            self.fold()
+        self._log.add(element)
+        self._grown += len(element)
+        if self._next is not None:
+            self._next.since.append(element)
+            if self.state.clock >= self._next.settled_at:
+                self._fold(self._next)
+        elif self._grown >= max(FOLD_BYTES, self._size):
+            self._make_snapshot()
 
-    def fold(self, *, all_keys: bool = False) -> None:
-        """Writes a new snapshot in place of the journal; its trade keys join those kept beside it.
+    def _make_snapshot(self) -> None:
+        """Makes the next snapshot, to take the journal's place when all is settled that is open now."""
+        state = self.state
+        settled_at = state.last_outcome_due or 0
+        self._next = _Snapshot(codec.encode_snapshot(state), settled_at, self._keys, self._anew)
+        self._keys, self._anew = [], False
+        self._grown, self._size = 0, len(self._next.element)
+        if state.clock >= settled_at:
+            self._fold(self._next)
 
-        Args:
-            all_keys: Write the trade keys anew, all of them: after a recall, and when a session has ended.
-        """
-        elements = [_ENTRY.pack(_FORM, _SNAPSHOT, 0) + codec.encode_snapshot(self.state)]
-        if self.requests:
-            parts = [_ENTRY.pack(_FORM, _REQUESTS, 0)]
-            for request in self.requests.values():
-                packed = request.pack()
-                parts += (_LENGTH.pack(len(packed)), packed)
-            elements.append(b"".join(parts))
-        elements += [
-            _skipped(request) if request.is_skipped else _given_up(request)
-            for request in self.requests.values()
-            if request.is_skipped or (request.answered and request.market_time is None)
-        ]
+    def _fold(self, snapshot: _Snapshot) -> None:
+        """A snapshot takes the place of all that happened before it was made."""
+        elements = [snapshot.element]
         if self.life is not None:
-            elements.append(_lives(*self.life))
+            elements.append(codec.encode_life(*self.life))
+        if snapshot.since:
+            elements.append(codec.encode_pack(snapshot.since))
         self._log.update(elements)
-        if all_keys:
+        if snapshot.keys_anew:
             self._trade_keys.clear()
-        keys = self.state.seen if all_keys else self._keys
-        if keys:
-            self._trade_keys.add(codec.encode_keys(keys))
-        self._keys = []
-        self._appended, self._snapshot = 0, sum(map(len, elements))
+        if snapshot.keys:
+            self._trade_keys.add(codec.encode_keys(snapshot.keys))
+        self._next = None
 
 
-def _lives(life: int, newest: int) -> bytes:
-    return _ENTRY.pack(_FORM, _LIFE, 0) + _LIFE_FORM.pack(life, newest)
+class _Snapshot:
+    """A snapshot that waits until what was open when it was made is settled.
 
+    Args:
+        element: The codec's element.
+        settled_at: The watermark (ms) that settles it.
+        keys: Trade keys of its session, since the snapshot before it.
+        keys_anew: Whether those kept before are another session's.
 
-def _skipped(request: Request) -> bytes:
-    return _ENTRY.pack(_FORM, _SKIPPED, 0) + _POSITION.pack(*request.position)
+    Attributes:
+        since: The journal since it was made.
+    """
 
+    __slots__ = ("element", "keys", "keys_anew", "settled_at", "since")
 
-def _given_up(request: Request) -> bytes:
-    """The entry of a request that was answered without its snapshot, and by which versions."""
-    return _ENTRY.pack(_FORM, _GIVEN_UP, 0) + _POSITION.pack(*request.position) + orjson.dumps(request.versions)
+    def __init__(self, element: bytes, settled_at: int, keys: list[int], keys_anew: bool) -> None:
+        self.element = element
+        self.settled_at = settled_at
+        self.keys = keys
+        self.keys_anew = keys_anew
+        self.since: list[bytes] = []

@@ -24,7 +24,6 @@ OWN_BYTES = OWN_COUNT * 4
 MARKET_BYTES = MARKET_COUNT * 4
 ROW_BYTES = OWN_BYTES + MARKET_BYTES
 
-_FORM = struct.Struct("<iqqhI")  # partition, offset, market second, contract group, sequence
 _ROWS = struct.Struct("<I")
 
 
@@ -74,7 +73,6 @@ class Request:
     """
 
     __slots__ = (
-        "_packed",
         "answered",
         "columns",
         "conflated",
@@ -100,7 +98,6 @@ class Request:
         self.conflated: list[tuple[int, int]] | None = None
         self.is_skipped = False
         self.since = 0
-        self._packed: bytes | None = None
 
     @property
     def position(self) -> tuple[int, int]:
@@ -135,24 +132,6 @@ class Request:
         self.conflated, older.conflated = older.conflated or [], None
         self.conflated.append(older.position)
         older.skip()
-
-    def pack(self) -> bytes:
-        """The request as bytes, for the symbol's journal; what is known only once it is answered is not kept."""
-        if self._packed is None:
-            subject = self.subject
-            head = _FORM.pack(subject.partition, subject.offset, self.second, self.group, subject.sequence)
-            rest = orjson.dumps((subject.symbol, subject.event_time, subject.trade_id, subject.price))
-            self._packed = head + self.own + rest
-        return self._packed
-
-    @classmethod
-    def unpack(cls, data: bytes) -> Request:
-        """A request as it was before it was answered."""
-        partition, offset, second, group, sequence = _FORM.unpack_from(data)
-        own = data[_FORM.size : _FORM.size + OWN_BYTES]
-        symbol, event_time, trade_id, price = orjson.loads(data[_FORM.size + OWN_BYTES :])
-        subject = Subject(symbol, event_time, trade_id, price, partition, offset, sequence)
-        return cls(subject, own, group, second)
 
 
 class Asked(NamedTuple):

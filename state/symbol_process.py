@@ -21,7 +21,7 @@ from state.keyed_states import at_bundle_end, hasten
 from state.market_board import KEEP_S, Lives, MarketBoard
 from state.market_state import group_of
 from state.outcomes import SETTLE_EVERY_MS
-from state.requests import Request, Subject, outcomes_blocks, pack_blocks, predictions_blocks
+from state.requests import outcomes_blocks, pack_blocks, predictions_blocks
 from state.rules import TradingCalendar
 from state.stillness import END_OF_INPUT, LOOK_EVERY_MS, Stillness
 from state.symbol_state import SymbolState
@@ -31,6 +31,7 @@ from state.warm import warm_up
 if TYPE_CHECKING:
     from state.intake import TickTimes
     from state.outcomes import Realised
+    from state.requests import Request
     from state.rules import MarketRules
     from state.tick import Tick
 
@@ -239,17 +240,12 @@ class SymbolProcess(KeyedBroadcastProcessFunction):  # type: ignore[misc]
 
     def _remember(self, memory: Memory, tick: Tick, key: int | None, partition: int, offset: int) -> Request:
         """Takes a tick into the symbol's state and journal."""
-        state = memory.state
-        session = state.session
         event_time = tick.event_time
-        own = state.apply(event_time, tick.price, tick.volume, key, partition, offset)
-        subject = Subject(tick.symbol, event_time, tick.trade_id, tick.price, partition, offset, state.trades)
+        own = memory.state.apply(event_time, tick.price, tick.volume, key, partition, offset)
         second = event_time // 1000 - self._market_lag_s
-        request = Request(subject, own, group_of(tick.trade_id, self._group_digits), second)
-        memory.took(codec.encode_trade(event_time, tick.price, tick.volume, key, partition, offset), key, request)
-        if state.session != session:
-            memory.fold(all_keys=True)
-        return request
+        group = group_of(tick.trade_id, self._group_digits)
+        trade = codec.Trade(event_time, tick.price, tick.volume, tick.trade_id, partition, offset, second, group)
+        return memory.took(trade, key, own)
 
     def _ask(self, memory: Memory, request: Request, ctx: Any, now: int) -> None:
         """Sends a request to the model if its snapshot is there, or none can come; lets it wait otherwise."""
@@ -323,9 +319,7 @@ class SymbolProcess(KeyedBroadcastProcessFunction):  # type: ignore[misc]
         return up_to == watermark
 
     def _advance(self, symbol: str, memory: Memory, watermark: int, outputs: list[Any]) -> None:
-        state = memory.state
-        session = state.session
-        bars, outcomes = state.advance(watermark)
+        bars, outcomes = memory.state.advance(watermark)
         outputs.extend((BARS, records.keyed_json(symbol, records.bar_record(symbol, bar))) for bar in bars)
         self._settled += len(outcomes)
         judged = [(memory.requests.pop((one.partition, one.offset)), one) for one in outcomes]
@@ -334,10 +328,7 @@ class SymbolProcess(KeyedBroadcastProcessFunction):  # type: ignore[misc]
                 self._asked.append(self._answer(request))
             if not request.is_skipped:
                 self._judged.append((request, one))
-        if state.session != session:
-            memory.fold(all_keys=True)
-        else:
-            memory.moved(watermark)
+        memory.moved(watermark)
 
     def _with_requests(self, outputs: list[Any]) -> list[Any]:
         """An element's results; the requests among them stay until the bundle ends, unless they have become many."""

@@ -151,6 +151,11 @@ class SymbolState:
         dues = [due for due in (self._bars.last_due, self._outcomes.last_due) if due is not None]
         return max(dues, default=None)
 
+    @property
+    def last_outcome_due(self) -> int | None:
+        """The watermark (ms) that settles all outcomes; None where none waits."""
+        return self._outcomes.last_due
+
     def due_of(self, count: int) -> int | None:
         """The watermark (ms) that settles so many outcomes; None where fewer wait."""
         return self._outcomes.due_of(count)

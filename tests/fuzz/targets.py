@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import struct
 import tempfile
+import zlib
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +18,7 @@ from feeds.mapping import PRESETS, UnmappableError, map_message
 from feeds.replay import Replay
 from feeds.source import FeedError
 from jobs.settings import PROJECT_ROOT, Settings
-from state.codec import StateVersionError, encode_snapshot, encode_trade, restore
+from state.codec import StateVersionError, Trade, encode_snapshot, encode_trade, restore
 from state.intake import Intake
 from state.rules import MarketRules, TradingCalendar, load_rules
 from state.symbol_state import SymbolState
@@ -30,6 +31,7 @@ CORPUS = Path(__file__).parent / "corpus"
 NOON = 1_721_542_500_000
 NOT_THE_FORM = (
     struct.error,
+    zlib.error,
     msgpack.UnpackException,
     ValueError,
     TypeError,
@@ -146,6 +148,6 @@ def seeds(target: str) -> list[bytes]:
         "tick": [encode_tick(whole), encode_tick(whole).replace(str(NOON).encode(), b'"2024-07-21T06:15:00Z"')],
         "feed": [encode_tick(whole), binance],
         "file": [sheet, plain],
-        "state": [snapshot(), encode_trade(NOON + 9000, 500.0, 10, 7, 1, 9)],
+        "state": [snapshot(), encode_trade(Trade(NOON + 9000, 500.0, 10, "7", 1, 9))],
     }
     return given[target] + [case.read_bytes() for case in sorted((CORPUS / target).glob("*"))]

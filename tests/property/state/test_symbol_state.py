@@ -10,7 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from state import codec
+from state import codec, journal
+from state.journal import Memory
+from tests.unit.state.conftest import Elements
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,7 +64,7 @@ def logs(draw: st.DrawFn) -> list[Trade | Watermark]:
         time = max(newest - draw(st.sampled_from([0, 0, 0, 5, BOUND_MS - 1])), watermark + 1)
         price = 500 + draw(st.integers(-40, 40)) / draw(st.sampled_from([10, 100]))
         volume = draw(st.sampled_from([1, 10, 10, 700, 10_000_000_000]))
-        log.append(Trade(time, price, volume, draw(st.none() | st.just(-offset - 1)), offset % 2, offset))
+        log.append(Trade(time, price, volume, draw(st.none() | st.just(offset + 1)), offset % 2, offset))
         if draw(st.booleans()):
             behind = draw(st.sampled_from([BOUND_MS, BOUND_MS, BOUND_MS + 40_000, 0, -200_000]))
             watermark = max(watermark, newest - behind)
@@ -104,7 +106,9 @@ class Journal:
             state.apply(*entry)
             if entry.key is not None:
                 self.new_keys.append(entry.key)
-            self.elements.append(codec.encode_trade(*entry))
+            trade_id = None if entry.key is None else str(entry.key)
+            trade = codec.Trade(entry.time, entry.price, entry.volume, trade_id, entry.partition, entry.offset)
+            self.elements.append(codec.encode_trade(trade))
         else:
             state.advance(entry.time)
             self.elements.append(codec.encode_clock(entry.time))
@@ -165,6 +169,54 @@ def test_a_state_brought_back_at_any_cut_goes_on_bit_for_bit(
         one, other = getattr(restored, name), getattr(original, name)
         assert one == other or (one != one and other != other)  # noqa: PLR0124 - NaN
     assert settled(run(restored, log[cut:]), restored) == settled(run(original, log[cut:]), original)
+
+
+class Holder:
+    """Keeps a symbol's memory as the process function does."""
+
+    def __init__(self, new_state: Callable[[], SymbolState]) -> None:
+        self._new_state = new_state
+        self.log, self.keys = Elements(), Elements()
+        self.memory = Memory(new_state(), self.log, self.keys)
+
+    def lose(self) -> None:
+        """The worker dies."""
+        self.memory = Memory(self._new_state(), self.log, self.keys)
+        self.memory.recall()
+
+    def take(self, entry: Trade | Watermark) -> None:
+        state = self.memory.state
+        if isinstance(entry, Trade):
+            trade_id = None if entry.key is None else str(entry.key)
+            trade = codec.Trade(entry.time, entry.price, entry.volume, trade_id, entry.partition, entry.offset, 5, 2)
+            self.memory.took(trade, entry.key, state.apply(*entry))
+        else:
+            for one in state.advance(entry.time)[1]:
+                del self.memory.requests[one.partition, one.offset]
+            self.memory.moved(entry.time)
+        state.take_alerts()
+
+    def holds(self) -> tuple[bytes, set[int], dict[tuple[int, int], tuple[object, ...]]]:
+        """All that must survive."""
+        requests = {place: (one.subject, one.own, one.group, one.second) for place, one in self.memory.requests.items()}
+        return codec.encode_snapshot(self.memory.state), set(self.memory.state.seen), requests
+
+
+@few
+@given(logs(), st.data())
+def test_a_memory_and_its_open_requests_come_back_bit_for_bit_however_often_they_are_lost(
+    new_state: Callable[[], SymbolState], log: list[Trade | Watermark], data: st.DataObject
+) -> None:
+    fold_bytes = data.draw(st.sampled_from([1, 200, 1_000, journal.FOLD_BYTES]), "fold bytes")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(journal, "FOLD_BYTES", fold_bytes)
+        original, lost = Holder(new_state), Holder(new_state)
+        for entry in log:
+            original.take(entry)
+            lost.take(entry)
+            if data.draw(st.booleans(), "dies"):
+                lost.lose()
+                assert lost.holds() == original.holds()
 
 
 @few

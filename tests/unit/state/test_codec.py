@@ -22,7 +22,7 @@ def elements(new_state: Callable[[], SymbolState], opening: Callable[[date], int
     state.apply(time, 500.0, 10, 7, 1, 2)
     return [
         codec.encode_snapshot(state),
-        codec.encode_trade(time + 1, 500.0, 10, 7, 1, 3),
+        codec.encode_trade(codec.Trade(time + 1, 500.0, 10, "7", 1, 3)),
         codec.encode_clock(time + 2),
     ]
 
@@ -61,7 +61,7 @@ def test_a_trade_without_an_id_leaves_no_key(
     new_state: Callable[[], SymbolState], opening: Callable[[date], int]
 ) -> None:
     state = new_state()
-    codec.restore(state, [codec.encode_trade(opening(date(2024, 7, 2)), 500.0, 1, None, 0, 0)], [])
+    codec.restore(state, [codec.encode_trade(codec.Trade(opening(date(2024, 7, 2)), 500.0, 1, None, 0, 0))], [])
     assert (state.trades, state.seen) == (1, set())
 
 
@@ -76,6 +76,16 @@ def test_the_largest_trades_the_rules_allow_can_be_kept(
     after = (time + 10, 9_999_999.9, 1, None, 0, 3)
     np.testing.assert_array_equal(restored.apply(*after), state.apply(*after))
     assert restored.advance(2**62) == state.advance(2**62)
+
+
+@pytest.mark.parametrize("trade_id", [None, "7", "007", "é" * 30_000])
+def test_a_trade_and_its_features_come_back_as_they_were(
+    new_state: Callable[[], SymbolState], opening: Callable[[date], int], trade_id: str | None
+) -> None:
+    trade = codec.Trade(opening(date(2024, 7, 2)), 500.1, 10**10, trade_id, 3, 2**40, 1_719_897_300, -1)
+    key = codec.trade_key(trade_id)
+    own = new_state().apply(trade.time, trade.price, trade.volume, key, trade.partition, trade.offset)
+    assert list(codec.replay(new_state(), [codec.encode_trade(trade)], [])) == [(trade, own)]
 
 
 @pytest.mark.parametrize("trade_id", [None, ""])

@@ -10,18 +10,16 @@ import pytest
 from state import codec
 from state.features import NO_MARKET
 from state.journal import FOLD_BYTES, Memory
-from state.requests import Request, Subject
 from state.rules import TradingCalendar
 from state.symbol_state import SymbolState
 from tests.unit.state.conftest import Elements
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
+    from state.requests import Request
     from state.rules import MarketRules
 
 START = 1_719_897_300_000
-FOLDS = FOLD_BYTES // 400
+FOLDS = FOLD_BYTES // 60
 """About as many trades fill a journal."""
 
 
@@ -40,22 +38,30 @@ class Desk:
     def trade(self, number: int) -> Request:
         dice = random.Random(number)  # noqa: S311 - no secret
         time, price, volume = START + number * 700, 500.0 + dice.randrange(-20, 20) / 10, dice.randrange(1, 500)
-        state = self.memory.state
-        own = state.apply(time, price, volume, number, 1, number)
-        request = Request(Subject("NABIL", time, f"id {number}", price, 1, number, state.trades), own, 3, time // 1000)
-        self.memory.took(codec.encode_trade(time, price, volume, number, 1, number), number, request)
-        return request
+        trade_id = f"{number + 1}" if number % 2 else f"id {number}"
+        key = codec.trade_key(trade_id)
+        own = self.memory.state.apply(time, price, volume, key, 1, number)
+        trade = codec.Trade(time, price, volume, trade_id, 1, number, time // 1000, 3)
+        return self.memory.took(trade, key, own)
 
     def settle(self, number: int) -> None:
         """Event time comes so far that trades of a minute before this one are judged."""
-        watermark = START + number * 700
+        self.pass_to(START + number * 700)
+
+    def pass_to(self, watermark: int) -> None:
         for one in self.memory.state.advance(watermark)[1]:
             del self.memory.requests[one.partition, one.offset]
         self.memory.moved(watermark)
 
+    @property
+    def size(self) -> int:
+        """Bytes of both lists."""
+        return sum(map(len, self.log.values + self.keys.values))
 
-def packed(requests: Iterable[Request]) -> list[bytes]:
-    return sorted(request.pack() for request in requests)
+
+def held(memory: Memory) -> dict[tuple[int, int], tuple[object, ...]]:
+    """What is known of the open requests before their answers."""
+    return {place: (one.subject, one.own, one.group, one.second) for place, one in memory.requests.items()}
 
 
 @pytest.mark.parametrize("count", [1, FOLDS - 1, FOLDS, FOLDS + 1, 5 * FOLDS + 7])
@@ -69,7 +75,7 @@ def test_a_memory_that_is_recalled_has_the_same_state_and_the_same_open_requests
             desk.settle(number)
     recalled = desk.recalled()
     recalled.recall()
-    assert packed(recalled.requests.values()) == packed(desk.memory.requests.values())
+    assert held(recalled) == held(desk.memory)
     assert recalled.state.seen == desk.memory.state.seen
     assert codec.encode_snapshot(recalled.state) == codec.encode_snapshot(desk.memory.state)
 
@@ -77,13 +83,38 @@ def test_a_memory_that_is_recalled_has_the_same_state_and_the_same_open_requests
 def test_the_journal_does_not_grow_with_the_number_of_trades(rules: MarketRules) -> None:
     desk = Desk(rules)
     sizes = []
-    for number in range(3000):
+    for number in range(5000):
         desk.trade(number)
         if number % 10 == 9:
             desk.settle(number)
         sizes.append(sum(map(len, desk.log.values)))
-    assert max(sizes[2000:]) < 1.2 * max(sizes[500:1000])
-    assert max(sizes) < 12 * FOLD_BYTES
+    assert max(sizes[3000:]) < 1.2 * max(sizes[1000:2000])
+    assert max(sizes) < 6 * FOLD_BYTES
+    assert len(desk.keys.values) < 100
+
+
+def test_an_open_request_costs_no_more_than_its_trade(rules: MarketRules) -> None:
+    desk = Desk(rules)
+    desk.trade(0)
+    before = desk.size
+    for number in range(1, 51):
+        desk.trade(number)
+    assert desk.size - before < 50 * 70
+    assert len(desk.memory.requests) == 51
+
+
+def test_a_day_that_is_over_leaves_little_behind(rules: MarketRules) -> None:
+    desk = Desk(rules)
+    for number in range(400):
+        desk.trade(number)
+    busy = desk.size
+    desk.pass_to(START + 86_400_000)
+    assert desk.size < busy / 20
+    assert not desk.keys.values
+    recalled = desk.recalled()
+    recalled.recall()
+    assert not recalled.state.seen
+    assert recalled.state.previous_close == desk.memory.state.previous_close > 0
 
 
 @pytest.mark.parametrize("more", [0, 2 * FOLDS])
@@ -97,6 +128,7 @@ def test_a_request_that_was_answered_without_its_market_stays_so_however_often_i
     desk.memory.gave_up(request)
     for number in range(1, more + 1):
         desk.trade(number)
+    desk.settle(60)
     for _ in range(recalls):
         recalled = desk.recalled()
         recalled.recall()
@@ -114,19 +146,18 @@ def test_a_journal_of_another_form_is_refused_with_a_sentence(rules: MarketRules
         desk.recalled().recall()
 
 
-@pytest.mark.parametrize("folds", [False, True])
-def test_what_was_skipped_stays_skipped_and_is_no_request_without_a_market(rules: MarketRules, folds: bool) -> None:
+@pytest.mark.parametrize("more", [0, 2 * FOLDS])
+def test_what_was_skipped_stays_skipped_and_is_no_request_without_a_market(rules: MarketRules, more: int) -> None:
     desk = Desk(rules)
     older, newer = desk.trade(0), desk.trade(1)
     older.give_up(("v1",))
     newer.replace(older)
     desk.memory.skipped(older)
-    if folds:
-        desk.memory.fold()
+    for number in range(2, more + 2):
+        desk.trade(number)
     for _ in range(2):
         recalled = desk.recalled()
         recalled.recall()
         assert recalled.requests[older.position].is_skipped
         assert recalled.requests[older.position].answered
         assert not recalled.requests[newer.position].is_skipped
-        recalled.fold()

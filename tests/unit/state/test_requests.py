@@ -25,13 +25,6 @@ def realised(request: Request) -> Realised:
     )
 
 
-def test_a_request_comes_out_of_its_bytes_as_it_was_before_its_answer() -> None:
-    request = answered(3)
-    again = Request.unpack(request.pack())
-    assert (again.subject, again.own, again.group, again.second) == (request.subject, request.own, -1, 12)
-    assert not again.answered
-
-
 def test_a_block_holds_the_features_of_its_requests_one_behind_the_other_and_what_to_tell() -> None:
     requests = [answered(number, ("v1", "v2")) for number in range(3)]
     (block,) = read_blocks(pack_blocks(predictions_blocks(requests)))
