@@ -163,7 +163,7 @@ class FlinkSettings(_Section):
     rest_address: str = Field("http://127.0.0.1:8081", description="The JobManager's REST address and web UI.")
     parallelism: int = Field(2, ge=1, description="Parallel subtasks of each operator.")
     checkpoint_interval_ms: int = Field(
-        500, ge=50, description="Results become visible to read_committed readers at this pace."
+        250, ge=50, description="Results become visible to read_committed readers at this pace."
     )
     checkpoint_dir: str = Field("", description="URI of checkpoints and savepoints; empty: inside the stack's folder.")
     transaction_timeout_ms: int = Field(
