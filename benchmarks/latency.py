@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from contextlib import closing
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 import redis
@@ -71,40 +71,78 @@ def measure_latency(
 def _measure(
     settings: Settings, seconds: float, warm_up_s: float, symbols: int, say: Callable[[str], None]
 ) -> dict[str, Any]:
-    command = [sys.executable, "-m", "benchmarks.load", f"--rate={PEAK_RATE}", f"--symbols={symbols}"]
-    with (
-        closing(open_consumer(settings.kafka, [Topic.PREDICTIONS])) as consumer,
-        subprocess.Popen(
-            [*command, f"--seconds={warm_up_s + seconds}"], cwd=PROJECT_ROOT, stdout=subprocess.PIPE, text=True
-        ) as load,
-    ):
-        try:
-            began = json.loads(_line(load))
-            seen: dict[int, float] = {}
-            deadline = began["start"] + warm_up_s + seconds + _LINGER_S
-            gc.disable()
-            while len(seen) < began["count"] and time.time() < deadline:
-                records = poll(consumer, timeout_ms=100)
-                now = time.time()
-                for record in records:
-                    seen.setdefault(number_of(orjson.loads(record.value)["trade_id"]), now)
-            gc.enable()
-            punctuality = json.loads(_line(load))
-        finally:
-            load.terminate()
-    first = round(warm_up_s * PEAK_RATE)
-    due = {number: began["start"] + number / PEAK_RATE for number in range(first, began["count"])}
+    sent = send_and_watch(settings, warm_up_s + seconds, symbols)
+    due = sent.due(round(warm_up_s * PEAK_RATE))
     result = {
         "rate_per_s": PEAK_RATE,
         "symbols": symbols,
         "warm_up_s": warm_up_s,
         "redis": latencies(due, written_at(settings)),
-        "committed": latencies(due, seen),
-        "load": punctuality,
+        "committed": latencies(due, sent.seen),
+        "load": sent.punctuality,
     }
     for name in ("redis", "committed"):
         say(f"to {name}: {result[name]}")
     return result
+
+
+class Sent(NamedTuple):
+    """A load that has been sent, and what was seen of its predictions.
+
+    Attributes:
+        start: When the first tick was due, s since the epoch.
+        first: Number of the first tick.
+        ticks: How many there were.
+        seen: When a read-committed reader had each tick's prediction, s since the epoch, by its number.
+        punctuality: How late the ticks were handed over.
+    """
+
+    start: float
+    first: int
+    ticks: int
+    seen: dict[int, float]
+    punctuality: dict[str, float]
+
+    def due(self, left_out: int = 0) -> dict[int, float]:
+        """When each tick was due, s since the epoch, by its number, but for so many at the beginning."""
+        return {self.first + number: self.start + number / PEAK_RATE for number in range(left_out, self.ticks)}
+
+
+def send_and_watch(settings: Settings, seconds: float, symbols: int, first: int = 0) -> Sent:
+    """Sends ticks at NEPSE's busiest rate, and reads their predictions as they are committed.
+
+    Args:
+        settings: Where.
+        seconds: How long.
+        symbols: Over how many symbols.
+        first: Number of the first tick; no number may be used twice.
+
+    Raises:
+        CommandError: The load could not be sent.
+    """
+    command = [sys.executable, "-m", "benchmarks.load", f"--rate={PEAK_RATE}", f"--symbols={symbols}"]
+    with (
+        closing(open_consumer(settings.kafka, [Topic.PREDICTIONS])) as consumer,
+        subprocess.Popen(
+            [*command, f"--seconds={seconds}", f"--first={first}"], cwd=PROJECT_ROOT, stdout=subprocess.PIPE, text=True
+        ) as load,
+    ):
+        try:
+            began = json.loads(_line(load))
+            seen: dict[int, float] = {}
+            deadline = began["start"] + seconds + _LINGER_S
+            gc.disable()
+            while len(seen) < began["count"] and time.time() < deadline:
+                records = poll(consumer, timeout_ms=100)
+                now = time.time()
+                for record in records:
+                    if (number := number_of(orjson.loads(record.value)["trade_id"])) >= first:
+                        seen.setdefault(number, now)
+            gc.enable()
+            punctuality = json.loads(_line(load))
+        finally:
+            load.terminate()
+    return Sent(began["start"], first, began["count"], seen, punctuality)
 
 
 def _line(load: subprocess.Popen[str]) -> str:

@@ -33,9 +33,11 @@ def due_times(count: int, rate: float, start: float) -> list[float]:
     return [start + number / rate for number in range(count)]
 
 
-def numbered(ticks: Sequence[Tick]) -> list[Tick]:
-    """The same ticks, each with a trade id that ends in its number; the contract group stays."""
-    return [tick._replace(trade_id=f"{(tick.trade_id or '')[:10]}{number:08d}") for number, tick in enumerate(ticks)]
+def numbered(ticks: Sequence[Tick], first: int = 0) -> list[Tick]:
+    """The same ticks, each with a trade id that ends in its number, from `first` on; the contract group stays."""
+    return [
+        tick._replace(trade_id=f"{(tick.trade_id or '')[:10]}{number:08d}") for number, tick in enumerate(ticks, first)
+    ]
 
 
 def number_of(trade_id: str) -> int:
@@ -70,10 +72,11 @@ def main() -> None:
     parser.add_argument("--rate", type=float, required=True)
     parser.add_argument("--seconds", type=float, required=True)
     parser.add_argument("--symbols", type=int, required=True)
+    parser.add_argument("--first", type=int, default=0)
     asked = parser.parse_args()
     settings = Settings()
     count = round(asked.rate * asked.seconds)
-    ticks = numbered(ticks_of_shape(Shape(asked.symbols, count), asked.rate))
+    ticks = numbered(ticks_of_shape(Shape(asked.symbols, count), asked.rate), asked.first)
     gc.freeze()
     gc.disable()
     with TickProducer(connection_config(settings.kafka), topic_name(Topic.TICKS, settings.kafka)) as producer:

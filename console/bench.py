@@ -14,6 +14,7 @@ from benchmarks.bench_stack import FOLDER, BenchStack
 from benchmarks.field import FIELD
 from benchmarks.latency import measure_latency
 from benchmarks.machine import busy_cores, machine_facts
+from benchmarks.opening import measure_opening
 from benchmarks.suite import Plan, Suite
 from benchmarks.year import YEAR_DAYS, YEAR_TRADES, run_year
 from console.errors import CommandError
@@ -21,8 +22,8 @@ from console.errors import CommandError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-PARTS = ("throughput", "scaling", "latency", "year")
-_USUAL_PARTS = "throughput,scaling,latency"
+PARTS = ("throughput", "scaling", "latency", "opening", "year")
+_USUAL_PARTS = "throughput,scaling,latency,opening"
 _BUSY = 0.3
 """Cores at work beside the benchmark above which its figures are called doubtful."""
 
@@ -48,6 +49,9 @@ def bench(
     trades: Annotated[int, typer.Option(min=1_000, help="Trades of each of its days.")] = YEAR_TRADES // YEAR_DAYS,
     seconds: Annotated[float, typer.Option(min=1, help="How long latency is measured, s.")] = 120.0,
     warm_up: Annotated[float, typer.Option(min=0, help="How long the same load runs before, s.")] = 60.0,
+    idle: Annotated[
+        float, typer.Option(min=0, help="How long nothing is traded before the opening is measured, s.")
+    ] = 60.0,
     output: Annotated[Path, typer.Option(help="File that the results are also written to.")] = FOLDER / "result.json",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object, last.")] = False,
 ) -> None:
@@ -63,7 +67,7 @@ def bench(
     if busy > _BUSY:
         say(f"{busy:.1f} cores of this machine are busy with something else: the figures will say little")
     result: dict[str, Any] = {
-        "ticks_per_s": {}, "ratios": {}, "latency_ms": {}, "scaling": {},
+        "ticks_per_s": {}, "ratios": {}, "latency_ms": {}, "opening_ms": {}, "scaling": {},
         "machine": machine_facts() | {"busy_cores_before": round(busy, 2)},
         "plan": {
             "contestants": names, "rounds": rounds, "ticks": ticks, "symbols": symbols, "workers": workers,
@@ -76,6 +80,7 @@ def bench(
             "throughput": lambda: suite.field().as_json(),
             "scaling": lambda: {"scaling": suite.scaling()},
             "latency": lambda: {"latency_ms": measure_latency(stack, seconds, warm_up, symbols, workers, say)},
+            "opening": lambda: {"opening_ms": measure_opening(stack, idle, symbols, workers, say)},
             "year": lambda: {"year": run_year(stack, days, trades, workers, say)},
         }
         for part in wanted:
@@ -121,7 +126,7 @@ def _show(result: dict[str, Any], console: Console) -> None:
         console.print(table)
     for name, reason in result.get("errors", {}).items():
         console.print(f"{name}: {reason}", markup=False)
-    for title in ("scaling", "latency_ms", "year"):
+    for title in ("scaling", "latency_ms", "opening_ms", "year"):
         rows = _flat(result.get(title, {}))
         if rows:
             table = Table("", "", title=title.replace("_", " "), show_header=False)

@@ -47,7 +47,7 @@ _OVERLOAD = 5.0
 _BACKLOG, _BACKLOG_S = 50_000, 60.0
 """So many ticks have to wait for the job before it is measured, and come about within this time."""
 _WARM_UP_S = 20.0
-_JOB_NICENESS = 10
+_JOB_NICENESS = 19
 
 
 def soak(

@@ -1,0 +1,67 @@
+"""The market's worst second is its first: how long its ticks are on their way after a silence, and after a restart."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.data import PEAK_RATE
+from benchmarks.latency import latencies, send_and_watch, written_at
+from console.job import stop_job, submit_job
+from console.stack.topics import create_topics
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from benchmarks.bench_stack import BenchStack
+    from jobs.settings import Settings
+
+_PREFIX = "bench-opening"
+_TICKS = 1_000
+_BEFORE_S = 30.0
+"""So long the market has been open before."""
+
+
+def measure_opening(
+    stack: BenchStack, idle_s: float, symbols: int, workers: int, say: Callable[[str], None]
+) -> dict[str, Any]:
+    """The first 1,000 ticks, all in little more than a second, of a job that has state but nothing to do.
+
+    Once after a silence; once after everything of Flink has been stopped with a savepoint and started again, so that
+    every process is new.
+
+    Args:
+        stack: Where.
+        idle_s: How long the silence is.
+        symbols: Over how many symbols.
+        workers: Slots of the job.
+        say: Told, line by line, what is being done.
+
+    Raises:
+        CommandError: The job, the view or the load did not do what they should.
+    """
+    settings = stack.settings(_PREFIX, workers)
+    try:
+        stack.start("redis", "flink")
+        create_topics(settings)
+        stack.start("view")
+        submit_job(settings)
+        say(f"{PEAK_RATE:g} ticks/s for {_BEFORE_S:g} s, then nothing for {idle_s:g} s …")
+        sent = send_and_watch(settings, _BEFORE_S, symbols).ticks
+        time.sleep(idle_s)
+        after_idle = _burst(settings, symbols, sent)
+        say(f"after the silence: {after_idle}")
+        savepoint = stop_job(settings)
+        stack.stop("flink")
+        stack.start("flink")
+        submit_job(settings, savepoint)
+        after_restart = _burst(settings, symbols, sent + _TICKS)
+        say(f"after the restart: {after_restart}")
+        return {"ticks": _TICKS, "idle_s": idle_s, "after_idle": after_idle, "after_restart": after_restart}
+    finally:
+        stack.stop("view", "flink", "redis")
+
+
+def _burst(settings: Settings, symbols: int, first: int) -> dict[str, Any]:
+    sent = send_and_watch(settings, _TICKS / PEAK_RATE, symbols, first)
+    return {"redis": latencies(sent.due(), written_at(settings)), "committed": latencies(sent.due(), sent.seen)}
