@@ -4,8 +4,9 @@ PyFlink compares keys as rows, encodes them anew and moves every state in and ou
 which is at nearly every tick. Here a key that has been seen once is found by its one field, with all that belongs to
 it. At a bundle's end the engine writes back the state of every key that it has ever kept open, and waits for each
 answer before it sends the next write: a round trip between two processes for each symbol that a bundle touches. Here
-the states of the bundle's keys are sent, then all answers are waited for: the bundle still ends only when everything
-is written.
+the states of the bundle's keys are sent as they are (`jobs.workers.state_channel`), then all answers are waited for:
+the bundle still ends only when everything is written. Nor is what they hold kept a second time for the next read: who
+uses this reads a state once.
 """
 
 # ruff: noqa: SLF001 - PyFlink has no public way to this
@@ -18,18 +19,12 @@ if TYPE_CHECKING:
 
     from pyflink.datastream import RuntimeContext
 
-_ANSWER_S = 60.0
-
-
-class StateWriteError(RuntimeError):
-    """The engine did not take a state write; it restarts the job from its last checkpoint."""
-
 
 def hasten(runtime_context: RuntimeContext) -> None:
     """Makes the keyed states of this operator quicker to change between and to write.
 
     It reaches into PyFlink 2.2, whose version is fixed. Only for an operator whose key is one field and whose keyed
-    states are lists of bytes.
+    states are lists of bytes, in a worker that has its own way of the state.
 
     Args:
         runtime_context: The operator's, in `open`.
@@ -59,13 +54,14 @@ def at_bundle_end(runtime_context: RuntimeContext, last_word: Callable[[], list[
 
 
 class _Key:
-    """A key as the engine writes it, and its open states by their names."""
+    """A key as the engine writes it, its open states by their names, and where each of them is written."""
 
-    __slots__ = ("encoded", "states")
+    __slots__ = ("encoded", "places", "states")
 
     def __init__(self, encoded: bytes) -> None:
         self.encoded = encoded
         self.states: dict[str, Any] = {}
+        self.places: dict[str, bytes] = {}
 
 
 class _KeyedStates:
@@ -76,6 +72,8 @@ class _KeyedStates:
         self._keys: dict[Any, _Key] = {}
         self._touched: dict[Any, _Key] = {}
         self._field: Any = None
+        self._channel = backend._state_handler._underlying
+        self._coders: dict[str, Any] = {}
 
     def change_to(self, row: Any) -> None:
         """Makes a key, a row of one field, the current one."""
@@ -97,21 +95,24 @@ class _KeyedStates:
     def commit(self) -> None:
         """Writes what has changed in this bundle."""
         self._put_away()
-        answers = []
+        channel = self._channel
         for key in self._touched.values():
-            for state in key.states.values():
-                handler, place = state._state_handler, state._state_key
-                if state._cleared:
-                    answers.append(handler.clear(place))
-                if state._added_elements:
-                    answers.append(handler.extend(place, state._value_coder.get_impl(), state._added_elements))
-                state._cleared, state._added_elements = False, []
+            for name, state in key.states.items():
+                added, cleared = state._added_elements, state._cleared
+                if added or cleared:
+                    place = key.places.get(name)
+                    if place is None:
+                        place = key.places[name] = channel.place_of(state._state_key)
+                    channel.write(place, self._encode(name, state, added), anew=cleared)
+                    state._cleared, state._added_elements = False, []
         self._touched = {}
-        for answer in answers:
-            if not answer.wait(_ANSWER_S):
-                raise StateWriteError(f"a state write had no answer for {_ANSWER_S:.0f} s")
-            if error := answer.get().error:
-                raise StateWriteError(f"a state write was refused: {error}")
+        channel.settle()
+
+    def _encode(self, name: str, state: Any, elements: list[bytes]) -> bytes:
+        coder = self._coders.get(name)
+        if coder is None:
+            coder = self._coders[name] = state._value_coder.get_impl()
+        return b"".join(map(coder.encode_nested, elements))
 
     def _put_away(self) -> None:
         """Keeps the current key's states, which its use may have opened; from here on there is no current key."""

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from apache_beam.portability.api import beam_fn_api_pb2
 from apache_beam.runners.worker import sdk_worker
+from apache_beam.runners.worker.statecache import StateCache
 from apache_beam.runners.worker.worker_id_interceptor import WorkerIdInterceptor
 
 if TYPE_CHECKING:
@@ -46,6 +47,15 @@ _SMALLEST_ANSWER = 20
 _LARGEST_WINDOW = 2**31 - 1
 _FIRST_WINDOW = 65_535
 _READ_BYTES = 1 << 18
+
+
+_ID, _INSTRUCTION, _STATE_KEY, _DATA_OF_APPEND = b"\x0a", b"\x12", b"\x1a", b"\x0a"
+_APPEND, _CLEAR = b"\xca\x3e", b"\xd2\x3e\x00"
+"""Marks of a request's fields (1, 2, 3, and 1 in 1001; 1001 and 1002, the latter empty), each of a length to follow."""
+
+
+class StateWriteError(RuntimeError):
+    """The engine did not take a state write; it restarts the job from its last checkpoint."""
 
 
 class StateChannelError(RuntimeError):
@@ -185,15 +195,19 @@ class _Bundle(threading.local):
 
     Attributes:
         instruction: The engine's name of the bundle; None outside of one.
+        head: The instruction's field of its requests.
         unsent: Messages that have not been sent yet, with their lengths.
-        answers: Answers that have not come yet, by the number of their request.
+        answers: Answers that have not come yet, by the number of their request; None for a write of :meth:`write`.
+        refused: Why the engine did not take a write of :meth:`write`.
     """
 
     instruction: str | None = None
+    head = b""
 
     def __init__(self) -> None:
         self.unsent: list[bytes] = []
-        self.answers: dict[str, _Answer] = {}
+        self.answers: dict[str, _Answer | None] = {}
+        self.refused = ""
 
 
 class StateChannel(sdk_worker.StateHandler):
@@ -230,13 +244,14 @@ class StateChannel(sdk_worker.StateHandler):
         if bundle.instruction is not None:
             raise RuntimeError(f"already bound to {bundle.instruction!r}")
         bundle.instruction = bundle_id
+        bundle.head = _field(_INSTRUCTION, bundle_id.encode())
         try:
             yield
             if bundle.answers:
-                self._exchange()
+                self.settle()
         finally:
             bundle.instruction = None
-            bundle.unsent, bundle.answers = [], {}
+            bundle.unsent, bundle.answers, bundle.refused = [], {}, ""
 
     def get_raw(self, state_key: Any, continuation_token: bytes | None = None) -> tuple[bytes, bytes | None]:
         """What a state holds, or the next part of it.
@@ -260,6 +275,43 @@ class StateChannel(sdk_worker.StateHandler):
         return self._request(
             beam_fn_api_pb2.StateRequest(state_key=state_key, clear=beam_fn_api_pb2.StateClearRequest())
         )
+
+    @staticmethod
+    def place_of(state_key: Any) -> bytes:
+        """A state's key as a part of each request that writes to it."""
+        return _field(_STATE_KEY, state_key.SerializeToString())
+
+    def write(self, place: bytes, data: bytes, *, anew: bool) -> None:
+        """Adds to what a state holds, without the objects that a request of Beam's is made of: a bundle has hundreds.
+
+        Args:
+            place: What :meth:`place_of` gave for it.
+            data: What is added.
+            anew: Whether the state is emptied before.
+        """
+        if anew:
+            self._write(place, _CLEAR)
+        if data:
+            self._write(place, _field(_APPEND, _field(_DATA_OF_APPEND, data)))
+
+    def _write(self, place: bytes, change: bytes) -> None:
+        bundle = self._bundle
+        number = str(next(self._numbers))
+        message = b"".join((_field(_ID, number.encode()), bundle.head, place, change))
+        bundle.unsent += (_MESSAGE.pack(0, len(message)), message)
+        bundle.answers[number] = None
+
+    def settle(self) -> None:
+        """Waits until everything that this bundle has written is taken.
+
+        Raises:
+            StateWriteError: If a write of :meth:`write` is refused.
+            StateChannelError: If the engine does not answer.
+        """
+        self._exchange()
+        if refused := self._bundle.refused:
+            self._bundle.refused = ""
+            raise StateWriteError(f"a state write was refused: {refused}")
 
     def done(self) -> None:
         """Ends the connection."""
@@ -285,7 +337,8 @@ class StateChannel(sdk_worker.StateHandler):
             try:
                 received = self._frames.send(sent)
                 while answers:
-                    received = _take_answers(received, answers)
+                    received, refused = _take_answers(received, answers)
+                    bundle.refused = bundle.refused or refused
                     if answers:
                         received += self._frames.receive(_SMALLEST_ANSWER * len(answers) - len(received))
             except OSError as error:
@@ -311,14 +364,15 @@ def _create_state_handler(self: Any, descriptor: Any) -> Any:
         handler = self._state_handler_cache.get(descriptor.url)
         if handler is None:
             channel = StateChannel(descriptor.url, WorkerIdInterceptor()._worker_id)  # noqa: SLF001
-            handler = sdk_worker.GlobalCachingStateHandler(self._state_cache, channel)
+            # Nothing is kept for the next read: the functions here read a state once and hold what they have read.
+            handler = sdk_worker.GlobalCachingStateHandler(StateCache(0), channel)
             self._state_handler_cache[descriptor.url] = handler
     return handler
 
 
-def _take_answers(received: bytes, answers: dict[str, _Answer]) -> bytes:
-    """Gives each whole answer to who waits for it; the rest."""
-    at = 0
+def _take_answers(received: bytes, answers: dict[str, _Answer | None]) -> tuple[bytes, str]:
+    """Gives each whole answer to who waits for it; the rest, and why a write that nobody waits for was refused."""
+    at, refused = 0, ""
     while len(received) - at >= _MESSAGE.size:
         compressed, length = _MESSAGE.unpack_from(received, at)
         end = at + _MESSAGE.size + length
@@ -327,9 +381,27 @@ def _take_answers(received: bytes, answers: dict[str, _Answer]) -> bytes:
         if compressed:
             raise StateChannelError("the engine has compressed its answer about state, which it was not asked to")
         response = beam_fn_api_pb2.StateResponse.FromString(received[at + _MESSAGE.size : end])
-        answers.pop(response.id).response = response
+        if (answer := answers.pop(response.id)) is not None:
+            answer.response = response
+        elif response.error:
+            refused = response.error
         at = end
-    return received[at:]
+    return received[at:], refused
+
+
+def _field(mark: bytes, body: bytes) -> bytes:
+    """A field of a message of protobuf: its mark, its length, itself."""
+    return mark + _number(len(body)) + body
+
+
+def _number(number: int) -> bytes:
+    """A number as protobuf and HPACK have it: seven bits a byte, the lowest first."""
+    if number < 128:  # noqa: PLR2004 - seven bits
+        return bytes((number,))
+    more = b""
+    while number >= 128:  # noqa: PLR2004
+        more, number = more + bytes((number % 128 + 128,)), number // 128
+    return more + bytes((number,))
 
 
 def _frame(kind: int, flags: int, stream: int, body: bytes) -> bytes:
@@ -352,8 +424,5 @@ def _header(name: str, value: str) -> bytes:
 def _text(text: bytes) -> bytes:
     """A text without Huffman's code (RFC 7541, 5.2)."""
     if len(text) >= 127:  # noqa: PLR2004 - the prefix of seven bits, all set, begins a longer number
-        rest, more = len(text) - 127, b""
-        while rest >= 128:  # noqa: PLR2004 - seven bits a byte
-            more, rest = more + bytes([rest % 128 + 128]), rest // 128
-        return b"\x7f" + more + bytes([rest]) + text
+        return b"\x7f" + _number(len(text) - 127) + text
     return bytes([len(text)]) + text

@@ -9,7 +9,7 @@ import grpc
 import pytest
 from apache_beam.portability.api import beam_fn_api_pb2, beam_fn_api_pb2_grpc
 
-from jobs.workers.state_channel import StateChannel, StateChannelError
+from jobs.workers.state_channel import StateChannel, StateChannelError, StateWriteError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -74,6 +74,34 @@ def test_what_a_bundle_writes_is_there_in_the_order_of_the_writes(channel: State
         assert [answer.get().error for answer in answers] == [""] * 600
     assert engine.states == {b"a": b"x" * sum(range(300)), b"b": b"x" * sum(range(300))}
     assert engine.workers == {"worker-1"}
+
+
+def test_writes_without_beams_objects_are_the_same_writes(channel: StateChannel, engine: Engine) -> None:
+    place, long = channel.place_of(key("a")), bytes(range(256)) * 300
+    with channel.process_instruction_id("a name of more than one hundred and twenty-seven bytes " * 3):
+        channel.write(place, b"gone", anew=False)
+        channel.write(place, b"1", anew=True)
+        answer = channel.append_raw(key("a"), b"2")
+        channel.write(place, long, anew=False)
+        channel.write(channel.place_of(key("b")), b"", anew=True)
+        channel.settle()
+        assert not answer.get().error
+        assert engine.states == {b"a": b"12" + long}
+        channel.write(place, b"3", anew=False)
+    assert engine.states == {b"a": b"12" + long + b"3"}
+
+
+def test_a_refused_write_without_beams_objects_fails_the_bundle_once(channel: StateChannel, engine: Engine) -> None:
+    place = channel.place_of(key("a"))
+    with channel.process_instruction_id("closed"):
+        channel.write(place, b"1", anew=False)
+        with pytest.raises(StateWriteError, match="refused: the bundle is closed"):
+            channel.settle()
+    with pytest.raises(StateWriteError), channel.process_instruction_id("closed"):
+        channel.write(place, b"1", anew=False)
+    with channel.process_instruction_id("2"):
+        channel.write(place, b"2", anew=False)
+    assert engine.states == {b"a": b"2"}
 
 
 def test_writes_that_nobody_asks_after_are_there_when_the_bundle_ends(channel: StateChannel, engine: Engine) -> None:
