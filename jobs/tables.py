@@ -23,6 +23,10 @@ _ISO_8601 = "^([0-9-]{10})[Tt ]([0-9]{2}:[0-9]{2}:[0-9]{2})([.][0-9]+)?(Z|([+-])
 """Date, time, fraction of a second, zone; its sign, hours and minutes."""
 
 
+_ENOUGH_BYTES = 65_536
+"""A source that is behind finds so many at once; to one that keeps up the broker sends what has come in a while."""
+
+
 class SourceForm(NamedTuple):
     """How a source table reads the messages of the ticks' topic.
 
@@ -68,6 +72,7 @@ def create_ticks_source(
     *,
     out_of_orderness_s: float,
     idle_after_s: float,
+    gather_ms: int,
 ) -> None:
     """The ticks' topic with its event time.
 
@@ -92,6 +97,8 @@ def create_ticks_source(
           'topic' = '{topic_name(Topic.TICKS, settings.kafka)}',
           'properties.group.id' = '{consumer_group(f"job-{name.replace('_', '-')}", settings.kafka)}',
           'properties.max.partition.fetch.bytes' = '{MAX_MESSAGE_BYTES}',
+          'properties.fetch.min.bytes' = '{_ENOUGH_BYTES}',
+          'properties.fetch.max.wait.ms' = '{gather_ms}',
           'scan.startup.mode' = 'earliest-offset',
           'scan.bounded.mode' = '{"latest-offset" if settings.flink.bounded else "unbounded"}',
           {_options(form.formats)},
