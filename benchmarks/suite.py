@@ -115,7 +115,8 @@ class Suite:
         result = throughput(samples, usages, output.offsets, plan.ticks, started)
         if check is not None and rounds is not None:
             compare = check.compare_with_market if name == OURS else check.compare
-            rounds.checks[name] = compare(output.values, complete=result.answered >= plan.ticks)
+            comparison = compare(output.values, complete=result.answered >= plan.ticks)
+            rounds.checks[name] = comparison._replace(may_double=contestant.may_double)
         run.remove_results()
         self._say(
             f"{name}: {result.ticks_per_s:,.0f} ticks/s over {result.measured:,} ticks,"

@@ -64,6 +64,7 @@ def test_scaling_compares_what_was_measured_and_nothing_else() -> None:
         (Comparison(10, 0, 0, 0, 1e-3), False),
         (Comparison(10, 1, 0, 10, 0.0), False),
         (Comparison(10, 0, 1, 10, 0.0), False),
+        (Comparison(10, 0, 1, 10, 0.0, may_double=True), True),
         (Comparison(0, 0, 0, 0, 0.0), False),
     ],
 )
