@@ -72,7 +72,6 @@ class _KeyedStates:
         self._keys: dict[Any, _Key] = {}
         self._touched: dict[Any, _Key] = {}
         self._field: Any = None
-        self._channel = backend._state_handler._underlying
         self._coders: dict[str, Any] = {}
 
     def change_to(self, row: Any) -> None:
@@ -95,7 +94,7 @@ class _KeyedStates:
     def commit(self) -> None:
         """Writes what has changed in this bundle."""
         self._put_away()
-        channel = self._channel
+        channel = self._backend._state_handler._underlying
         for key in self._touched.values():
             for name, state in key.states.items():
                 added, cleared = state._added_elements, state._cleared

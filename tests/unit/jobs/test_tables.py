@@ -30,7 +30,7 @@ def statements(**kafka: object) -> list[str]:
     """The SQL of a source and a sink."""
     settings = Settings(kafka=KafkaSettings(sasl_username="o'desk", **kafka))  # type: ignore[arg-type]
     tables = Statements()
-    create_ticks_source(tables, "ticks", RAW_MESSAGES, settings, out_of_orderness_s=15, idle_after_s=15)
+    create_ticks_source(tables, "ticks", RAW_MESSAGES, settings, out_of_orderness_s=15, idle_after_s=15, gather_ms=5)
     create_sink(tables, Topic.BARS, settings, KEYED_JSON_COLUMNS, 1)
     return tables.texts
 
