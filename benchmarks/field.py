@@ -17,7 +17,6 @@ class Contestant(NamedTuple):
         guarantee: What a reader of its output may count on, in words.
         peer: Its environment's folder below `benchmarks/peers`; empty: the product's own.
         scores: Whether it makes the predictions that all make, so that they can be compared.
-        may_double: Whether its guarantee lets it answer a tick twice.
         options: Flink's options, over those of `flink-conf/config.yaml`.
     """
 
@@ -26,8 +25,12 @@ class Contestant(NamedTuple):
     guarantee: str
     peer: str = ""
     scores: bool = True
-    may_double: bool = False
     options: tuple[str, ...] = ()
+
+    @property
+    def may_double(self) -> bool:
+        """Whether its guarantee lets it answer a tick twice."""
+        return self.guarantee.startswith(AT_LEAST)
 
 
 EXACTLY, AT_LEAST = "exactly once", "at least once"
@@ -45,9 +48,9 @@ FIELD = {
     for one in (
         Contestant("tickcast", "tickcast", EXACTLY),
         Contestant("quixstreams", "processes", EXACTLY, "quixstreams"),
-        Contestant("bytewax", "processes", AT_LEAST, "bytewax", may_double=True),
+        Contestant("bytewax", "processes", AT_LEAST, "bytewax"),
         Contestant("faust", "processes", EXACTLY, "faust"),
-        Contestant("spark", "process", AT_LEAST, "spark", may_double=True),
+        Contestant("spark", "process", AT_LEAST, "spark"),
         Contestant("spark_windows", "process", f"{AT_LEAST}, five minutes late", "spark", scores=False),
         Contestant("pyflink_obvious", "flink", EXACTLY, options=_FLINK_DEFAULTS),
         Contestant("hand_loop", "processes", "exactly once, but for its state", "hand"),

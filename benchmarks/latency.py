@@ -11,7 +11,7 @@ import json
 import subprocess
 import sys
 import time
-from contextlib import closing
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
@@ -29,7 +29,7 @@ from jobs.settings import PROJECT_ROOT
 from jobs.topics import Topic
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from benchmarks.bench_stack import BenchStack
     from jobs.settings import Settings
@@ -56,34 +56,33 @@ def measure_latency(
     Raises:
         CommandError: The job, the view or the load did not do what they should.
     """
-    settings = stack.settings(_PREFIX, workers)
+    with job_and_view(stack, _PREFIX, workers) as settings:
+        say(f"{PEAK_RATE:g} ticks/s for {warm_up_s:g} s of warm-up and {seconds:g} s …")
+        sent = send_and_watch(settings, warm_up_s + seconds, symbols)
+        ways = both_ways(settings, sent, left_out=round(warm_up_s * PEAK_RATE))
+    for name, figures in ways.items():
+        say(f"to {name}: {figures}")
+    return {
+        "rate_per_s": PEAK_RATE,
+        "symbols": symbols,
+        "warm_up_s": warm_up_s,
+        **ways,
+        "load": sent.punctuality,
+    }
+
+
+@contextmanager
+def job_and_view(stack: BenchStack, prefix: str, workers: int) -> Iterator[Settings]:
+    """The job and the Redis view at work on topics of this prefix; all but the broker is stopped in the end."""
+    settings = stack.settings(prefix, workers)
     try:
         stack.start("redis", "flink")
         create_topics(settings)
         stack.start("view")
         submit_job(settings)
-        say(f"{PEAK_RATE:g} ticks/s for {warm_up_s:g} s of warm-up and {seconds:g} s …")
-        return _measure(settings, seconds, warm_up_s, symbols, say)
+        yield settings
     finally:
         stack.stop("view", "flink", "redis")
-
-
-def _measure(
-    settings: Settings, seconds: float, warm_up_s: float, symbols: int, say: Callable[[str], None]
-) -> dict[str, Any]:
-    sent = send_and_watch(settings, warm_up_s + seconds, symbols)
-    due = sent.due(round(warm_up_s * PEAK_RATE))
-    result = {
-        "rate_per_s": PEAK_RATE,
-        "symbols": symbols,
-        "warm_up_s": warm_up_s,
-        "redis": latencies(due, written_at(settings)),
-        "committed": latencies(due, sent.seen),
-        "load": sent.punctuality,
-    }
-    for name in ("redis", "committed"):
-        say(f"to {name}: {result[name]}")
-    return result
 
 
 class Sent(NamedTuple):
@@ -143,6 +142,12 @@ def send_and_watch(settings: Settings, seconds: float, symbols: int, first: int 
         finally:
             load.terminate()
     return Sent(began["start"], first, began["count"], seen, punctuality)
+
+
+def both_ways(settings: Settings, sent: Sent, left_out: int = 0) -> dict[str, dict[str, float | int]]:
+    """The latencies of a load, but for so many ticks at the beginning: to Redis, and to a committed read."""
+    due = sent.due(left_out)
+    return {"redis": latencies(due, written_at(settings)), "committed": latencies(due, sent.seen)}
 
 
 def _line(load: subprocess.Popen[str]) -> str:

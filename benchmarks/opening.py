@@ -6,9 +6,8 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.data import PEAK_RATE
-from benchmarks.latency import latencies, send_and_watch, written_at
+from benchmarks.latency import both_ways, job_and_view, send_and_watch
 from console.job import stop_job, submit_job
-from console.stack.topics import create_topics
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,12 +39,7 @@ def measure_opening(
     Raises:
         CommandError: The job, the view or the load did not do what they should.
     """
-    settings = stack.settings(_PREFIX, workers)
-    try:
-        stack.start("redis", "flink")
-        create_topics(settings)
-        stack.start("view")
-        submit_job(settings)
+    with job_and_view(stack, _PREFIX, workers) as settings:
         say(f"{PEAK_RATE:g} ticks/s for {_BEFORE_S:g} s, then nothing for {idle_s:g} s …")
         sent = send_and_watch(settings, _BEFORE_S, symbols).ticks
         time.sleep(idle_s)
@@ -58,10 +52,7 @@ def measure_opening(
         after_restart = _burst(settings, symbols, sent + _TICKS)
         say(f"after the restart: {after_restart}")
         return {"ticks": _TICKS, "idle_s": idle_s, "after_idle": after_idle, "after_restart": after_restart}
-    finally:
-        stack.stop("view", "flink", "redis")
 
 
 def _burst(settings: Settings, symbols: int, first: int) -> dict[str, Any]:
-    sent = send_and_watch(settings, _TICKS / PEAK_RATE, symbols, first)
-    return {"redis": latencies(sent.due(), written_at(settings)), "committed": latencies(sent.due(), sent.seen)}
+    return both_ways(settings, send_and_watch(settings, _TICKS / PEAK_RATE, symbols, first))

@@ -174,7 +174,11 @@ def kind_of(element: bytes, whose: str) -> int:
 
 def encode_snapshot(state: SymbolState) -> bytes:
     """The whole memory but the trade keys, which are kept beside it."""
-    body: bytes = msgpack.packb(state.dump(), default=_pack_large)
+    return frame_snapshot(msgpack.packb(state.dump(), default=_pack_large))
+
+
+def frame_snapshot(body: bytes) -> bytes:
+    """The element of a snapshot, out of the msgpack of what :meth:`SymbolState.dump` gave."""
     return _HEAD.pack(VERSION, SNAPSHOT) + zlib.compress(body, _FASTEST)
 
 

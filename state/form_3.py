@@ -8,7 +8,6 @@ until the next snapshot takes its place.
 from __future__ import annotations
 
 import struct
-import zlib
 from typing import TYPE_CHECKING
 
 import orjson
@@ -40,7 +39,7 @@ _SIMPLE = {
     _GIVEN_UP: lambda body: codec.encode_given_up(_POSITION.unpack_from(body), orjson.loads(body[_POSITION.size :])),
     _SKIPPED: lambda body: codec.encode_skipped(_POSITION.unpack(body)),
     _LIFE: lambda body: codec.encode_life(*_LIFE_FORM.unpack(body)),
-    _SNAPSHOT: lambda body: bytes((codec.VERSION, codec.SNAPSHOT)) + zlib.compress(body[2:], 1),
+    _SNAPSHOT: lambda body: codec.frame_snapshot(body[2:]),
 }
 
 

@@ -295,11 +295,8 @@ class StateChannel(sdk_worker.StateHandler):
             self._write(place, _field(_APPEND, _field(_DATA_OF_APPEND, data)))
 
     def _write(self, place: bytes, change: bytes) -> None:
-        bundle = self._bundle
         number = str(next(self._numbers))
-        message = b"".join((_field(_ID, number.encode()), bundle.head, place, change))
-        bundle.unsent += (_MESSAGE.pack(0, len(message)), message)
-        bundle.answers[number] = None
+        self._queue(number, b"".join((_field(_ID, number.encode()), self._bundle.head, place, change)), None)
 
     def settle(self) -> None:
         """Waits until everything that this bundle has written is taken.
@@ -318,13 +315,16 @@ class StateChannel(sdk_worker.StateHandler):
         self._frames.close()
 
     def _request(self, request: Any) -> _Answer:
-        bundle = self._bundle
         request.id = str(next(self._numbers))
-        request.instruction_id = bundle.instruction
-        message = request.SerializeToString()
-        bundle.unsent += (_MESSAGE.pack(0, len(message)), message)
-        answer = bundle.answers[request.id] = _Answer(self._exchange)
+        request.instruction_id = self._bundle.instruction
+        answer = _Answer(self._exchange)
+        self._queue(request.id, request.SerializeToString(), answer)
         return answer
+
+    def _queue(self, number: str, message: bytes, answer: _Answer | None) -> None:
+        bundle = self._bundle
+        bundle.unsent += (_MESSAGE.pack(0, len(message)), message)
+        bundle.answers[number] = answer
 
     def _exchange(self) -> None:
         """Sends what this thread has not sent yet, and reads until all of its answers are there."""
