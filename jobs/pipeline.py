@@ -23,7 +23,7 @@ from jobs.tables import (
 )
 from jobs.topics import Topic, topic_name
 from state.features import SCHEMA_HASH
-from state.market_process import COMMAND, MARKET_ALERTS, SECOND, SNAPSHOT, WAKE_UPS, MarketProcess
+from state.market_process import COMMAND, MARKET_ALERTS, NOBODY, SECOND, SNAPSHOT, WAKE_UPS, MarketProcess
 from state.model_control import ModelControl
 from state.rules import MarketRules, load_rules
 from state.symbol_process import (
@@ -181,7 +181,7 @@ def remember_symbols(tables: StreamTableEnvironment, settings: Settings, rules: 
         FROM ticks
         UNION ALL
         SELECT symbol, ROW(CAST(NULL AS STRING), CAST(NULL AS INT), {NOWHERE}, CAST(0 AS BIGINT)), row_time
-        FROM wake_ups""")  # noqa: S608 - names of our own
+        FROM wake_ups WHERE symbol <> '{NOBODY}'""")  # noqa: S608 - names of our own
     snapshots = tables.to_append_stream(
         tables.sql_query("SELECT snapshot_second, snapshot, versions, row_time FROM market"), BROADCAST_SNAPSHOT
     )

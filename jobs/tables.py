@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pyflink.table import Schema
 
-from jobs.topics import MAX_MESSAGE_BYTES, Topic, consumer_group, topic_name
+from jobs.topics import Topic, consumer_group, topic_name
 from state.tick import MAX_RAW_BYTES
 
 if TYPE_CHECKING:
@@ -23,8 +23,10 @@ _ISO_8601 = "^([0-9-]{10})[Tt ]([0-9]{2}:[0-9]{2}:[0-9]{2})([.][0-9]+)?(Z|([+-])
 """Date, time, fraction of a second, zone; its sign, hours and minutes."""
 
 
-_ENOUGH_BYTES = 65_536
-"""A source that is behind finds so many at once; to one that keeps up the broker sends what has come in a while."""
+_ENOUGH_BYTES, _MOST_BYTES = 65_536, 131_072
+"""A source that is behind finds so many at once; to one that keeps up the broker sends what has come in a while. No
+more than so many come from one partition at a time (but for a single message that is longer), or a source that reads
+history would be days further in one partition than in the next."""
 
 
 class SourceForm(NamedTuple):
@@ -96,7 +98,7 @@ def create_ticks_source(
           {_options(_client(settings.kafka))},
           'topic' = '{topic_name(Topic.TICKS, settings.kafka)}',
           'properties.group.id' = '{consumer_group(f"job-{name.replace('_', '-')}", settings.kafka)}',
-          'properties.max.partition.fetch.bytes' = '{MAX_MESSAGE_BYTES}',
+          'properties.max.partition.fetch.bytes' = '{_MOST_BYTES}',
           'properties.fetch.min.bytes' = '{_ENOUGH_BYTES}',
           'properties.fetch.max.wait.ms' = '{gather_ms}',
           'scan.startup.mode' = 'earliest-offset',

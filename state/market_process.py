@@ -42,7 +42,11 @@ blank between them (the active one, then the shadow), the message for the market
 MARKET_ALERTS = OutputTag("market alerts", KEYED_JSON)
 
 WAKE_UPS = OutputTag("wake-ups", Types.TUPLE([Types.STRING(), Types.LONG()]))
-"""After a restore, once for every symbol of the day: the symbol, and the market's second."""
+"""After a restore, once for every symbol of the day: the symbol, and the market's second. Beside it, with every
+snapshot, one for :data:`NOBODY`."""
+
+NOBODY = ""
+"""No symbol's name. A stream without any element has no event time either, and what it joins would stand still."""
 
 VERSION = 2
 _ENTRY = struct.Struct("<BBq")
@@ -153,6 +157,8 @@ class MarketProcess(KeyedProcessFunction):  # type: ignore[misc]
         for snapshot in snapshots:
             message = records.to_json(records.market_record(snapshot, versions))
             yield snapshot.second, snapshot.block.tobytes(), " ".join(versions), message
+        if snapshots:
+            yield WAKE_UPS, (NOBODY, snapshots[-1].second)
         assert self._fold is not None  # noqa: S101 - a snapshot comes out of a fold
         for alert in self._fold.take_alerts():
             yield MARKET_ALERTS, records.keyed_json(records.MARKET_SYMBOL, records.market_alert_record(alert))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pyflink.datastream import TimeDomain
 
-from state.market_process import WAKE_UPS, MarketProcess
+from state.market_process import NOBODY, WAKE_UPS, MarketProcess
 from tests.unit.state.conftest import Elements
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ class Engine:
 
 
 def woken(outputs: Iterable[Any]) -> list[str]:
-    return sorted(one[1][0] for one in outputs if one[0] is WAKE_UPS)
+    return sorted(one[1][0] for one in outputs if one[0] is WAKE_UPS and one[1][0] != NOBODY)
 
 
 @pytest.fixture
