@@ -1,19 +1,16 @@
 """The way of a worker's state to Flink and back, in the thread that computes.
 
 Beam sends each read and write of state through four threads and gRPC's own, one message at a time: at a bundle's end,
-with a write for every symbol that it touched, the worker passes most of its time in handing over. A stream of gRPC is
-little more than messages with their lengths inside one request of HTTP/2 (RFC 9113; gRPC's "gRPC over HTTP2"), so here
-the computing thread writes all of a bundle's messages to the socket itself, then reads until all answers are there. No
-message that is sent, and none of its answers, is other than Beam's (`beam_fn_api.proto`, service BeamFnState). Tried
-with apache-beam 2.61, which PyFlink 2.2.1 comes with.
+with a write for every symbol that it touched, the worker passes most of its time in handing over. Here the computing
+thread writes all of a bundle's messages to the socket itself, then reads until all answers are there. No message that
+is sent, and none of its answers, is other than Beam's (`beam_fn_api.proto`, service BeamFnState). Tried with
+apache-beam 2.61, which PyFlink 2.2.1 comes with.
 """
 
 from __future__ import annotations
 
 import contextlib
 import itertools
-import socket
-import struct
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -22,32 +19,17 @@ from apache_beam.runners.worker import sdk_worker
 from apache_beam.runners.worker.statecache import StateCache
 from apache_beam.runners.worker.worker_id_interceptor import WorkerIdInterceptor
 
+from jobs.workers.grpc_stream import HEADS_BYTES, GrpcStream, number_bytes
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 _ANSWER_S = 60.0
 """So long the engine may be silent before the bundle fails; the job then starts again from its last checkpoint."""
 
-_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-_STREAM = 1
-_DATA, _HEADERS, _RST_STREAM, _SETTINGS, _PING, _GOAWAY, _WINDOW_UPDATE = 0, 1, 3, 4, 6, 7, 8
-_ACK, _END_STREAM, _END_HEADERS, _PADDED = 1, 1, 4, 8
-_ENABLE_PUSH, _INITIAL_WINDOW_SIZE, _MAX_FRAME_SIZE = 2, 4, 5
-
-_FRAME = struct.Struct(">HBBBI")
-"""Length (its upper 16 bits, then the rest), type, flags, stream."""
-_SETTING = struct.Struct(">HI")
-_NUMBER = struct.Struct(">I")
-_MESSAGE = struct.Struct(">BI")
-"""Whether it is compressed, and its length."""
-
-_SMALLEST_ANSWER = 20
-"""A frame's head, a message's head, a number of one digit, the mark of an empty answer: 9, 5, 3 and 3 bytes."""
-
-_LARGEST_WINDOW = 2**31 - 1
-_FIRST_WINDOW = 65_535
-_READ_BYTES = 1 << 18
-
+_METHOD = "org.apache.beam.model.fn_execution.v1.BeamFnState/State"
+_SMALLEST_ANSWER = HEADS_BYTES + 6
+"""A number of one digit and the mark of an empty answer."""
 
 _ID, _INSTRUCTION, _STATE_KEY, _DATA_OF_APPEND = b"\x0a", b"\x12", b"\x1a", b"\x0a"
 _APPEND, _CLEAR = b"\xca\x3e", b"\xd2\x3e\x00"
@@ -56,119 +38,6 @@ _APPEND, _CLEAR = b"\xca\x3e", b"\xd2\x3e\x00"
 
 class StateWriteError(RuntimeError):
     """The engine did not take a state write; it restarts the job from its last checkpoint."""
-
-
-class StateChannelError(RuntimeError):
-    """The engine has closed the way of the state, or is silent; it restarts the job from its last checkpoint."""
-
-
-class _Frames:
-    """One request of HTTP/2 on a connection of its own.
-
-    Args:
-        address: Where the engine listens, host and port.
-        headers: The request's, names in lower case.
-    """
-
-    def __init__(self, address: tuple[str, int], headers: dict[str, str]) -> None:
-        self._socket = socket.create_connection(address, timeout=_ANSWER_S)
-        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._received = bytearray()
-        self._largest_frame = 16_384
-        # How much the engine takes before it says that it takes more; and how much we have taken since we said so.
-        self._connection_window = self._stream_window = self._first_window = _FIRST_WINDOW
-        self._taken = 0
-        settings = {_ENABLE_PUSH: 0, _INITIAL_WINDOW_SIZE: _LARGEST_WINDOW}
-        self._socket.sendall(
-            _PREFACE
-            + _frame(_SETTINGS, 0, 0, b"".join(_SETTING.pack(*setting) for setting in settings.items()))
-            + _frame(_WINDOW_UPDATE, 0, 0, _NUMBER.pack(_LARGEST_WINDOW - _FIRST_WINDOW))
-            + _frame(_HEADERS, _END_HEADERS, _STREAM, b"".join(_header(*header) for header in headers.items()))
-        )
-
-    def send(self, data: bytes) -> bytes:
-        """Sends a part of the request's body.
-
-        Returns:
-            What has come of the answer's body while the engine took no more.
-        """
-        answer, at = b"", 0
-        while at < len(data):
-            while (room := min(self._connection_window, self._stream_window)) <= 0:
-                answer += self.receive()
-            frames: list[bytes] = []
-            for start in range(at, min(len(data), at + room), self._largest_frame):
-                part = data[start : min(start + self._largest_frame, at + room)]
-                frames += (_frame_head(_DATA, 0, _STREAM, len(part)), part)
-            sent = min(len(data) - at, room)
-            self._connection_window -= sent
-            self._stream_window -= sent
-            at += sent
-            self._socket.sendall(b"".join(frames))
-        return answer
-
-    def receive(self, at_least: int = 1) -> bytes:
-        """Waits for frames.
-
-        Args:
-            at_least: So many bytes are still to come; the engine sends them a few at a time, and not for each few need
-                this thread be woken.
-
-        Returns:
-            The next part of the answer's body, which may be nothing.
-        """
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, max(1, at_least - len(self._received)))
-        try:
-            data = self._socket.recv(_READ_BYTES)
-        except TimeoutError:
-            raise StateChannelError(f"the engine has not answered about state for {_ANSWER_S:.0f} s") from None
-        if not data:
-            raise StateChannelError("the engine has closed the connection for state")
-        received = self._received
-        received += data
-        parts, at = [], 0
-        while len(received) - at >= _FRAME.size:
-            upper, lower, kind, flags, stream = _FRAME.unpack_from(received, at)
-            end = at + _FRAME.size + (upper << 8 | lower)
-            if end > len(received):
-                break
-            body = bytes(received[at + _FRAME.size : end])
-            at = end
-            if kind == _DATA:
-                self._taken += len(body)
-                parts.append(_without_padding(flags, body))
-            self._take(kind, flags, stream, body)
-        del received[:at]
-        if self._taken > _LARGEST_WINDOW // 2:
-            more = _NUMBER.pack(self._taken)
-            self._socket.sendall(_frame(_WINDOW_UPDATE, 0, 0, more) + _frame(_WINDOW_UPDATE, 0, _STREAM, more))
-            self._taken = 0
-        return b"".join(parts)
-
-    def close(self) -> None:
-        """Ends the connection; the engine sees it at once."""
-        self._socket.close()
-
-    def _take(self, kind: int, flags: int, stream: int, body: bytes) -> None:
-        if kind == _WINDOW_UPDATE:
-            (more,) = _NUMBER.unpack(body)
-            if stream:
-                self._stream_window += more
-            else:
-                self._connection_window += more
-        elif kind == _PING and not flags & _ACK:
-            self._socket.sendall(_frame(_PING, _ACK, 0, body))
-        elif kind == _SETTINGS and not flags & _ACK:
-            self._set(dict(_SETTING.iter_unpack(body)))
-            self._socket.sendall(_frame(_SETTINGS, _ACK, 0, b""))
-        elif kind in (_RST_STREAM, _GOAWAY) or (kind in (_DATA, _HEADERS) and flags & _END_STREAM):
-            raise StateChannelError("the engine has ended the stream for state")
-
-    def _set(self, settings: dict[int, int]) -> None:
-        window = settings.get(_INITIAL_WINDOW_SIZE, self._first_window)
-        self._stream_window += window - self._first_window
-        self._first_window = window
-        self._largest_frame = settings.get(_MAX_FRAME_SIZE, self._largest_frame)
 
 
 class _Answer(sdk_worker._Future):  # type: ignore[type-arg]  # noqa: SLF001 - Beam asks for its own futures
@@ -196,7 +65,7 @@ class _Bundle(threading.local):
     Attributes:
         instruction: The engine's name of the bundle; None outside of one.
         head: The instruction's field of its requests.
-        unsent: Messages that have not been sent yet, with their lengths.
+        unsent: Messages that have not been sent yet.
         answers: Answers that have not come yet, by the number of their request; None for a write of :meth:`write`.
         refused: Why the engine did not take a write of :meth:`write`.
     """
@@ -221,21 +90,12 @@ class StateChannel(sdk_worker.StateHandler):
     """
 
     def __init__(self, url: str, worker: str | None) -> None:
-        host, _, port = url.rpartition(":")
-        headers = {
-            ":method": "POST",
-            ":scheme": "http",
-            ":path": "/org.apache.beam.model.fn_execution.v1.BeamFnState/State",
-            ":authority": url,
-            "content-type": "application/grpc",
-            "te": "trailers",
-            "worker_id": worker or "",
-        }
-        self._frames = _Frames((host, int(port)), headers)
-        self._lock = threading.Lock()
+        self._stream = GrpcStream(url, worker, _METHOD, self._take, _ANSWER_S)
+        self._exchanging = threading.Lock()
         self._numbers = itertools.count(1)
         self._bundle = _Bundle()
-        self._broken: StateChannelError | None = None
+        self._awaited: dict[str, _Answer | None] = {}
+        self._refused = ""
 
     @contextlib.contextmanager
     def process_instruction_id(self, bundle_id: str) -> Iterator[None]:
@@ -303,7 +163,7 @@ class StateChannel(sdk_worker.StateHandler):
 
         Raises:
             StateWriteError: If a write of :meth:`write` is refused.
-            StateChannelError: If the engine does not answer.
+            StreamEndedError: If the engine does not answer.
         """
         self._exchange()
         if refused := self._bundle.refused:
@@ -312,7 +172,7 @@ class StateChannel(sdk_worker.StateHandler):
 
     def done(self) -> None:
         """Ends the connection."""
-        self._frames.close()
+        self._stream.close()
 
     def _request(self, request: Any) -> _Answer:
         request.id = str(next(self._numbers))
@@ -323,30 +183,28 @@ class StateChannel(sdk_worker.StateHandler):
 
     def _queue(self, number: str, message: bytes, answer: _Answer | None) -> None:
         bundle = self._bundle
-        bundle.unsent += (_MESSAGE.pack(0, len(message)), message)
+        bundle.unsent.append(message)
         bundle.answers[number] = answer
 
     def _exchange(self) -> None:
         """Sends what this thread has not sent yet, and reads until all of its answers are there."""
         bundle = self._bundle
-        sent, bundle.unsent = b"".join(bundle.unsent), []
+        sent, bundle.unsent = bundle.unsent, []
         answers, bundle.answers = bundle.answers, {}
-        with self._lock:
-            if self._broken is not None:
-                raise self._broken
-            try:
-                received = self._frames.send(sent)
-                while answers:
-                    received, refused = _take_answers(received, answers)
-                    bundle.refused = bundle.refused or refused
-                    if answers:
-                        received += self._frames.receive(_SMALLEST_ANSWER * len(answers) - len(received))
-            except OSError as error:
-                self._broken = StateChannelError(f"the connection for state is lost: {error}")
-                raise self._broken from error
-            except StateChannelError as error:
-                self._broken = error
-                raise
+        with self._exchanging:
+            self._awaited, self._refused = answers, ""
+            self._stream.send(*sent)
+            self._stream.wait(lambda: not answers, lambda: _SMALLEST_ANSWER * len(answers))
+            bundle.refused = bundle.refused or self._refused
+
+    def _take(self, message: bytes) -> None:
+        """Gives an answer to who waits for it; of a write that nobody waits for it keeps why it was refused."""
+        response = beam_fn_api_pb2.StateResponse.FromString(message)
+        answer = self._awaited.pop(response.id, None)
+        if answer is not None:
+            answer.response = response
+        elif response.error:
+            self._refused = response.error
 
 
 def install() -> None:
@@ -370,59 +228,6 @@ def _create_state_handler(self: Any, descriptor: Any) -> Any:
     return handler
 
 
-def _take_answers(received: bytes, answers: dict[str, _Answer | None]) -> tuple[bytes, str]:
-    """Gives each whole answer to who waits for it; the rest, and why a write that nobody waits for was refused."""
-    at, refused = 0, ""
-    while len(received) - at >= _MESSAGE.size:
-        compressed, length = _MESSAGE.unpack_from(received, at)
-        end = at + _MESSAGE.size + length
-        if end > len(received):
-            break
-        if compressed:
-            raise StateChannelError("the engine has compressed its answer about state, which it was not asked to")
-        response = beam_fn_api_pb2.StateResponse.FromString(received[at + _MESSAGE.size : end])
-        if (answer := answers.pop(response.id)) is not None:
-            answer.response = response
-        elif response.error:
-            refused = response.error
-        at = end
-    return received[at:], refused
-
-
 def _field(mark: bytes, body: bytes) -> bytes:
     """A field of a message of protobuf: its mark, its length, itself."""
-    return mark + _number(len(body)) + body
-
-
-def _number(number: int) -> bytes:
-    """A number as protobuf and HPACK have it: seven bits a byte, the lowest first."""
-    if number < 128:  # noqa: PLR2004 - seven bits
-        return bytes((number,))
-    more = b""
-    while number >= 128:  # noqa: PLR2004
-        more, number = more + bytes((number % 128 + 128,)), number // 128
-    return more + bytes((number,))
-
-
-def _frame(kind: int, flags: int, stream: int, body: bytes) -> bytes:
-    return _frame_head(kind, flags, stream, len(body)) + body
-
-
-def _frame_head(kind: int, flags: int, stream: int, length: int) -> bytes:
-    return _FRAME.pack(length >> 8, length & 0xFF, kind, flags, stream)
-
-
-def _without_padding(flags: int, body: bytes) -> bytes:
-    return body[1 : len(body) - body[0]] if flags & _PADDED else body
-
-
-def _header(name: str, value: str) -> bytes:
-    """A header that goes into no table (RFC 7541, 6.2.2), its texts as they are."""
-    return b"\0" + b"".join(_text(text.encode("ascii")) for text in (name, value))
-
-
-def _text(text: bytes) -> bytes:
-    """A text without Huffman's code (RFC 7541, 5.2)."""
-    if len(text) >= 127:  # noqa: PLR2004 - the prefix of seven bits, all set, begins a longer number
-        return b"\x7f" + _number(len(text) - 127) + text
-    return bytes([len(text)]) + text
+    return mark + number_bytes(len(body)) + body

@@ -5,14 +5,18 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
-import grpc
 import pytest
 from apache_beam.portability.api import beam_fn_api_pb2, beam_fn_api_pb2_grpc
 
-from jobs.workers.state_channel import StateChannel, StateChannelError, StateWriteError
+from jobs.workers.grpc_stream import StreamEndedError
+from jobs.workers.state_channel import StateChannel, StateWriteError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    import grpc
+
+    from tests.unit.jobs.conftest import Serve  # type: ignore[import-not-found]
 
 
 class Engine(beam_fn_api_pb2_grpc.BeamFnStateServicer):
@@ -48,16 +52,10 @@ def engine() -> Engine:
 
 
 @pytest.fixture
-def channel(engine: Engine) -> Iterator[StateChannel]:
-    unlimited = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
-    server = grpc.server(ThreadPoolExecutor(2), options=unlimited)
-    beam_fn_api_pb2_grpc.add_BeamFnStateServicer_to_server(engine, server)  # type: ignore[no-untyped-call]
-    port = server.add_insecure_port("localhost:0")
-    server.start()
-    channel = StateChannel(f"localhost:{port}", "worker-1")
+def channel(engine: Engine, serve: Serve) -> Iterator[StateChannel]:
+    channel = StateChannel(serve(beam_fn_api_pb2_grpc.add_BeamFnStateServicer_to_server, engine), "worker-1")
     yield channel
     channel.done()
-    server.stop(None)
 
 
 def key(name: str) -> Any:
@@ -148,5 +146,5 @@ def test_a_refused_read_fails_and_a_refused_write_says_so(channel: StateChannel)
 
 def test_an_engine_that_ends_the_stream_fails_this_bundle_and_the_next(channel: StateChannel) -> None:
     for bundle in ("gone", "2"):
-        with pytest.raises(StateChannelError, match="the engine has ended"), channel.process_instruction_id(bundle):
+        with pytest.raises(StreamEndedError, match="the engine has ended"), channel.process_instruction_id(bundle):
             channel.append_raw(key("a"), b"1")
