@@ -8,15 +8,23 @@ for one, one reads for all.
 
 from __future__ import annotations
 
+import contextlib
+import select
 import socket
 import struct
 import threading
+import time
+import weakref
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 _CONNECT_S = 60.0
+
+_ATTEND_EVERY_S = 5.0
+"""A server that has heard nothing for two hours, as at night, asks whether anybody is there; it waits 20 s for the
+answer, and nobody reads while there is no bundle."""
 
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 _STREAM = 1
@@ -94,6 +102,7 @@ class GrpcStream:
             + _frame(_WINDOW_UPDATE, 0, 0, _NUMBER.pack(_LARGEST_WINDOW - _FIRST_WINDOW))
             + _frame(_HEADERS, _END_HEADERS, _STREAM, b"".join(_header(*header) for header in headers.items()))
         )
+        _attend_to(self)
 
     def send(self, *messages: bytes) -> None:
         """Sends messages, and waits while the server takes no more.
@@ -151,19 +160,29 @@ class GrpcStream:
                 finally:
                     self._changed.notify_all()
 
+    def look(self) -> None:
+        """Takes in what is there, if nobody waits for it."""
+        with self._changed:
+            if self._is_read or self._end is not None:
+                return
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)
+            readable = select.poll()
+            readable.register(self._socket, select.POLLIN)
+            if readable.poll(0):
+                self._take_in(self._read())
+                self._changed.notify_all()
+
     def close(self) -> None:
         """Ends the call, and with it every wait."""
         with self._changed:
             self._end = self._end or StreamEndedError(f"{self._method} is closed")
-        try:
+        with contextlib.suppress(OSError, StreamEndedError):  # the server was faster
             self._write(_frame(_DATA, _END_STREAM, _STREAM, b""))
             self._socket.shutdown(socket.SHUT_RDWR)
-        except (OSError, StreamEndedError):
-            pass  # the server was faster
         self._socket.close()
 
     def _has_room(self) -> bool:
-        return self._end is not None or min(self._connection_window, self._stream_window) > 0
+        return self._end is None and min(self._connection_window, self._stream_window) > 0
 
     def _write(self, data: bytes) -> None:
         try:
@@ -239,6 +258,25 @@ class GrpcStream:
         self._stream_window += window - self._first_window
         self._first_window = window
         self._largest_frame = settings.get(_MAX_FRAME_SIZE, self._largest_frame)
+
+
+_streams: weakref.WeakSet[GrpcStream] = weakref.WeakSet()
+_attendants: list[threading.Thread] = []
+
+
+def _attend_to(stream: GrpcStream) -> None:
+    _streams.add(stream)
+    if not _attendants:
+        _attendants.append(threading.Thread(target=_attend, name="attends to idle streams", daemon=True))
+        _attendants[0].start()
+
+
+def _attend() -> None:
+    while True:
+        time.sleep(_ATTEND_EVERY_S)
+        for stream in list(_streams):
+            with contextlib.suppress(StreamEndedError):  # who uses it next is told
+                stream.look()
 
 
 def number_bytes(number: int) -> bytes:
