@@ -107,3 +107,11 @@ def test_a_server_that_has_gone_away_is_told_to_who_waits_and_to_who_sends_next(
         stream.wait(lambda: False)
     with pytest.raises(StreamEndedError, match="Service/Method"):
         stream.send(b"1")
+
+
+def test_who_waits_for_a_server_to_take_more_is_told_that_it_has_gone_away(server: Server, stream: GrpcStream) -> None:
+    ended = threading.Timer(0.2, server.close)
+    ended.start()
+    with pytest.raises(StreamEndedError, match="Service/Method"):
+        stream.send(bytes(100_000))  # more than a server takes before it has said anything
+    ended.join(WAIT_S)
