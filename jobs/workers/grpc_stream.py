@@ -78,6 +78,7 @@ class GrpcStream:
         # Guards all that follows. Who reads does so without it: the others can write meanwhile.
         self._changed = threading.Condition(threading.Lock())
         self._is_read = False
+        self._wakes_at = 1
         self._end: StreamEndedError | None = None
         # How much the server takes before it says that it takes more; and how much we have taken since we said so.
         self._connection_window = self._stream_window = self._first_window = _FIRST_WINDOW
@@ -145,9 +146,7 @@ class GrpcStream:
                 if self._is_read:
                     self._changed.wait()
                     continue
-                if expected is not None:
-                    low = max(1, expected() - len(self._frames) - len(self._messages))
-                    self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, low)
+                self._wake_at(expected() - len(self._frames) - len(self._messages) if expected is not None else 1)
                 self._is_read = True
                 self._changed.release()
                 try:
@@ -165,7 +164,7 @@ class GrpcStream:
         with self._changed:
             if self._is_read or self._end is not None:
                 return
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)
+            self._wake_at(1)
             readable = select.poll()
             readable.register(self._socket, select.POLLIN)
             if readable.poll(0):
@@ -180,6 +179,13 @@ class GrpcStream:
             self._write(_frame(_DATA, _END_STREAM, _STREAM, b""))
             self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
+
+    def _wake_at(self, count: int) -> None:
+        """Has the kernel wake who reads when so many bytes are there."""
+        count = max(1, count)
+        if count != self._wakes_at:
+            self._wakes_at = count
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, count)
 
     def _has_room(self) -> bool:
         return self._end is None and min(self._connection_window, self._stream_window) > 0

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 WAIT_S = 30
 HEAD = 9
-MESSAGE, PING, PING_ANSWER = (0, 0), (6, 0), (6, 1)
+FIRST_WINDOW = 65_535
+"""So much a server takes before it has said anything."""
+MESSAGE, RESET, PING, PING_ANSWER, MORE = (0, 0), (3, 0), (6, 0), (6, 1), (8, 0)
 """Types of frames, and their flags."""
 
 
@@ -109,9 +111,30 @@ def test_a_server_that_has_gone_away_is_told_to_who_waits_and_to_who_sends_next(
         stream.send(b"1")
 
 
-def test_who_waits_for_a_server_to_take_more_is_told_that_it_has_gone_away(server: Server, stream: GrpcStream) -> None:
-    ended = threading.Timer(0.2, server.close)
+@pytest.mark.timeout(WAIT_S)
+def test_a_sender_wakes_for_a_servers_word_that_it_takes_more_though_a_long_answer_was_awaited_before(
+    server: Server, stream: GrpcStream, got: list[bytes]
+) -> None:
+    server.send(MESSAGE, message(bytes(5000)))
+    stream.wait(lambda: got, lambda: 5000)
+    sender = threading.Thread(target=stream.send, args=(bytes(100_000),), daemon=True)
+    sender.start()
+    received = 0
+    while received < FIRST_WINDOW:
+        received += len(server.read(MESSAGE))
+    for number in (0, 1):
+        server.send(MORE, (100_000).to_bytes(4), stream=number)
+    while received < len(message(bytes(100_000))):
+        received += len(server.read(MESSAGE))
+    sender.join(WAIT_S)
+    assert not sender.is_alive()
+
+
+def test_who_waits_for_a_server_to_take_more_is_told_that_the_stream_has_ended(
+    server: Server, stream: GrpcStream
+) -> None:
+    ended = threading.Timer(0.2, server.send, (RESET, (8).to_bytes(4)))
     ended.start()
-    with pytest.raises(StreamEndedError, match="Service/Method"):
-        stream.send(bytes(100_000))  # more than a server takes before it has said anything
+    with pytest.raises(StreamEndedError, match="has ended the stream of Service/Method"):
+        stream.send(bytes(100_000))
     ended.join(WAIT_S)

@@ -125,6 +125,17 @@ def test_states_larger_than_all_windows_go_there_and_come_back(channel: StateCha
         assert channel.get_raw(key("a"))[0] == large * 3
 
 
+def test_a_large_write_goes_there_after_many_small_ones(channel: StateChannel, engine: Engine) -> None:
+    place, large = channel.place_of(key("a")), bytes(1_000_000)
+    with channel.process_instruction_id("1"):
+        for _ in range(1000):
+            channel.write(place, b"1", anew=True)
+        channel.settle()
+        channel.write(place, large, anew=True)
+        channel.settle()
+    assert engine.states == {b"a": large}
+
+
 def test_threads_get_their_own_answers(channel: StateChannel) -> None:
     def write_and_read(name: str) -> bytes:
         with channel.process_instruction_id(name):
