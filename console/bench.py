@@ -18,6 +18,7 @@ from benchmarks.opening import measure_opening
 from benchmarks.suite import Plan, Suite
 from benchmarks.year import YEAR_DAYS, YEAR_TRADES, run_year
 from console.errors import CommandError
+from console.stack.lock import alone
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -74,7 +75,8 @@ def bench(
             "limit_s": limit, "parts": wanted,
         },
     }  # fmt: skip
-    with BenchStack(say) as stack:
+    # A second one would take away the first one's servers, and either would make the other's figures worthless.
+    with alone(FOLDER / "lock", "another `tickcast bench` is at work; wait until it is done"), BenchStack(say) as stack:
         suite = Suite(stack, Plan(names, rounds, ticks, symbols, workers, limit), say)
         steps: dict[str, Callable[[], dict[str, Any]]] = {
             "throughput": lambda: suite.field().as_json(),
