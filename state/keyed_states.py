@@ -4,9 +4,9 @@ PyFlink compares keys as rows, encodes them anew and moves every state in and ou
 which is at nearly every tick. Here a key that has been seen once is found by its one field, with all that belongs to
 it. At a bundle's end the engine writes back the state of every key that it has ever kept open, and waits for each
 answer before it sends the next write: a round trip between two processes for each symbol that a bundle touches. Here
-the states of the bundle's keys are sent as they are (`jobs.workers.state_channel`), then all answers are waited for:
-the bundle still ends only when everything is written. Nor is what they hold kept a second time for the next read: who
-uses this reads a state once.
+the states of the bundle's keys are sent as they are (`jobs.workers.state_channel`) before the function's last word, and
+after it all answers are waited for: the bundle still ends only when everything is written. Nor is what they hold kept a
+second time for the next read: who uses this reads a state once.
 """
 
 # ruff: noqa: SLF001 - PyFlink has no public way to this
@@ -34,6 +34,7 @@ def hasten(runtime_context: RuntimeContext) -> None:
         states = _KeyedStates(backend)
         backend.set_current_key = states.change_to
         backend.commit = states.commit
+        backend.write = states.write
 
 
 def at_bundle_end(runtime_context: RuntimeContext, last_word: Callable[[], list[Any]]) -> bool:
@@ -49,7 +50,15 @@ def at_bundle_end(runtime_context: RuntimeContext, last_word: Callable[[], list[
     backend: Any = getattr(runtime_context, "_keyed_state_backend", None)
     if not hasattr(backend, "last_word"):
         return False
-    backend.last_word = last_word
+    write = getattr(backend, "write", None)
+
+    def write_and_tell() -> list[Any]:
+        """The engine takes the states while the last word is computed."""
+        if write is not None:
+            write()
+        return last_word()
+
+    backend.last_word = write_and_tell
     return True
 
 
@@ -93,7 +102,14 @@ class _KeyedStates:
 
     def commit(self) -> None:
         """Writes what has changed in this bundle."""
+        self.write()
+        self._backend._state_handler._underlying.settle()
+
+    def write(self) -> None:
+        """Sends what has changed so far."""
         self._put_away()
+        if not self._touched:
+            return
         channel = self._backend._state_handler._underlying
         for key in self._touched.values():
             for name, state in key.states.items():
@@ -105,7 +121,7 @@ class _KeyedStates:
                     channel.write(place, self._encode(name, state, added), anew=cleared)
                     state._cleared, state._added_elements = False, []
         self._touched = {}
-        channel.settle()
+        channel.send()
 
     def _encode(self, name: str, state: Any, elements: list[bytes]) -> bytes:
         coder = self._coders.get(name)

@@ -39,8 +39,11 @@ _NUMBER = struct.Struct(">I")
 _MESSAGE = struct.Struct(">BI")
 """Whether it is compressed, and its length."""
 
-HEADS_BYTES = _FRAME.size + _MESSAGE.size
-"""What the shortest message has around it."""
+MESSAGE_HEAD_BYTES = _MESSAGE.size
+"""What the shortest message has around it: one frame may hold many."""
+
+_LOOK_AGAIN_S = 1.0
+"""Who waits for many bytes takes what is there after so long, should fewer have come than were expected."""
 
 _LARGEST_WINDOW = 2**31 - 1
 _FIRST_WINDOW = 65_535
@@ -75,6 +78,8 @@ class GrpcStream:
         self._socket = socket.create_connection((host, int(port)), timeout=_CONNECT_S)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._socket.settimeout(silence_s)
+        self._readable = select.poll()
+        self._readable.register(self._socket, select.POLLIN)
         # Guards all that follows. Who reads does so without it: the others can write meanwhile.
         self._changed = threading.Condition(threading.Lock())
         self._is_read = False
@@ -133,8 +138,8 @@ class GrpcStream:
 
         Args:
             is_there: Says so; asked again after each part that came.
-            expected: So many bytes are still to come at least: the server sends a few at a time, and not for each few
-                need this thread be woken.
+            expected: So many bytes of messages, with their heads, are still to come at least: the server sends a few at
+                a time, and not for each few need this thread be woken.
 
         Raises:
             StreamEndedError: If the end comes before.
@@ -165,9 +170,7 @@ class GrpcStream:
             if self._is_read or self._end is not None:
                 return
             self._wake_at(1)
-            readable = select.poll()
-            readable.register(self._socket, select.POLLIN)
-            if readable.poll(0):
+            if self._readable.poll(0):
                 self._take_in(self._read())
                 self._changed.notify_all()
 
@@ -198,6 +201,8 @@ class GrpcStream:
             raise StreamEndedError(f"the connection of {self._method} is lost: {error}") from error
 
     def _read(self) -> bytes | StreamEndedError:
+        if self._wakes_at > 1 and not self._readable.poll(_LOOK_AGAIN_S * 1000):
+            self._wake_at(1)
         try:
             data = self._socket.recv(_READ_BYTES)
         except TimeoutError:

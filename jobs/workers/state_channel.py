@@ -19,7 +19,7 @@ from apache_beam.runners.worker import sdk_worker
 from apache_beam.runners.worker.statecache import StateCache
 from apache_beam.runners.worker.worker_id_interceptor import WorkerIdInterceptor
 
-from jobs.workers.grpc_stream import HEADS_BYTES, GrpcStream, number_bytes
+from jobs.workers.grpc_stream import MESSAGE_HEAD_BYTES, GrpcStream, number_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -28,8 +28,8 @@ _ANSWER_S = 60.0
 """So long the engine may be silent before the bundle fails; the job then starts again from its last checkpoint."""
 
 _METHOD = "org.apache.beam.model.fn_execution.v1.BeamFnState/State"
-_SMALLEST_ANSWER = HEADS_BYTES + 6
-"""A number of one digit and the mark of an empty answer."""
+_SMALLEST_ANSWER = MESSAGE_HEAD_BYTES + 5
+"""An empty answer but for the digits of its number."""
 
 _ID, _INSTRUCTION, _STATE_KEY, _DATA_OF_APPEND = b"\x0a", b"\x12", b"\x1a", b"\x0a"
 _APPEND, _CLEAR = b"\xca\x3e", b"\xd2\x3e\x00"
@@ -59,6 +59,21 @@ class _Answer(sdk_worker._Future):  # type: ignore[type-arg]  # noqa: SLF001 - B
         return self.response
 
 
+class _Awaited:
+    """Answers that one thread waits for.
+
+    Attributes:
+        answers: By the number of their request; None for a write of :meth:`StateChannel.write`.
+        refused: Why the engine did not take such a write.
+    """
+
+    __slots__ = ("answers", "refused")
+
+    def __init__(self) -> None:
+        self.answers: dict[str, _Answer | None] = {}
+        self.refused = ""
+
+
 class _Bundle(threading.local):
     """What one thread is at.
 
@@ -66,8 +81,7 @@ class _Bundle(threading.local):
         instruction: The engine's name of the bundle; None outside of one.
         head: The instruction's field of its requests.
         unsent: Messages that have not been sent yet.
-        answers: Answers that have not come yet, by the number of their request; None for a write of :meth:`write`.
-        refused: Why the engine did not take a write of :meth:`write`.
+        awaited: Answers that have not come yet.
     """
 
     instruction: str | None = None
@@ -75,14 +89,13 @@ class _Bundle(threading.local):
 
     def __init__(self) -> None:
         self.unsent: list[bytes] = []
-        self.answers: dict[str, _Answer | None] = {}
-        self.refused = ""
+        self.awaited = _Awaited()
 
 
 class StateChannel(sdk_worker.StateHandler):
     """Reads and writes the engine's state; what Beam's own handler does, and by its names.
 
-    Writes are sent when one of their answers is asked for, when state is read, or as the bundle ends.
+    Writes are sent by :meth:`send`, when one of their answers is asked for, when state is read, or as the bundle ends.
 
     Args:
         url: Where the engine listens, `host:port`.
@@ -91,11 +104,9 @@ class StateChannel(sdk_worker.StateHandler):
 
     def __init__(self, url: str, worker: str | None) -> None:
         self._stream = GrpcStream(url, worker, _METHOD, self._take, _ANSWER_S)
-        self._exchanging = threading.Lock()
         self._numbers = itertools.count(1)
         self._bundle = _Bundle()
-        self._awaited: dict[str, _Answer | None] = {}
-        self._refused = ""
+        self._who_awaits: dict[str, _Awaited] = {}
 
     @contextlib.contextmanager
     def process_instruction_id(self, bundle_id: str) -> Iterator[None]:
@@ -107,11 +118,13 @@ class StateChannel(sdk_worker.StateHandler):
         bundle.head = _field(_INSTRUCTION, bundle_id.encode())
         try:
             yield
-            if bundle.answers:
+            if bundle.awaited.answers:
                 self.settle()
         finally:
             bundle.instruction = None
-            bundle.unsent, bundle.answers, bundle.refused = [], {}, ""
+            for number in bundle.awaited.answers:
+                self._who_awaits.pop(number, None)
+            bundle.unsent, bundle.awaited = [], _Awaited()
 
     def get_raw(self, state_key: Any, continuation_token: bytes | None = None) -> tuple[bytes, bytes | None]:
         """What a state holds, or the next part of it.
@@ -158,6 +171,17 @@ class StateChannel(sdk_worker.StateHandler):
         number = str(next(self._numbers))
         self._queue(number, b"".join((_field(_ID, number.encode()), self._bundle.head, place, change)), None)
 
+    def send(self) -> None:
+        """Sends what this bundle has written so far; the engine takes it while the bundle goes on.
+
+        Raises:
+            StreamEndedError: If there is nobody to take it.
+        """
+        bundle = self._bundle
+        sent, bundle.unsent = bundle.unsent, []
+        if sent:
+            self._stream.send(*sent)
+
     def settle(self) -> None:
         """Waits until everything that this bundle has written is taken.
 
@@ -166,8 +190,9 @@ class StateChannel(sdk_worker.StateHandler):
             StreamEndedError: If the engine does not answer.
         """
         self._exchange()
-        if refused := self._bundle.refused:
-            self._bundle.refused = ""
+        awaited = self._bundle.awaited
+        if refused := awaited.refused:
+            awaited.refused = ""
             raise StateWriteError(f"a state write was refused: {refused}")
 
     def done(self) -> None:
@@ -184,27 +209,29 @@ class StateChannel(sdk_worker.StateHandler):
     def _queue(self, number: str, message: bytes, answer: _Answer | None) -> None:
         bundle = self._bundle
         bundle.unsent.append(message)
-        bundle.answers[number] = answer
+        bundle.awaited.answers[number] = answer
+        self._who_awaits[number] = bundle.awaited
 
     def _exchange(self) -> None:
         """Sends what this thread has not sent yet, and reads until all of its answers are there."""
-        bundle = self._bundle
-        sent, bundle.unsent = bundle.unsent, []
-        answers, bundle.answers = bundle.answers, {}
-        with self._exchanging:
-            self._awaited, self._refused = answers, ""
-            self._stream.send(*sent)
-            self._stream.wait(lambda: not answers, lambda: _SMALLEST_ANSWER * len(answers))
-            bundle.refused = bundle.refused or self._refused
+        self.send()
+        answers = self._bundle.awaited.answers
+        if answers:
+            # Numbers grow: no answer is shorter than the first one's.
+            smallest = _SMALLEST_ANSWER + len(next(iter(answers)))
+            self._stream.wait(lambda: not answers, lambda: smallest * len(answers))
 
     def _take(self, message: bytes) -> None:
         """Gives an answer to who waits for it; of a write that nobody waits for it keeps why it was refused."""
         response = beam_fn_api_pb2.StateResponse.FromString(message)
-        answer = self._awaited.pop(response.id, None)
+        awaited = self._who_awaits.pop(response.id, None)
+        if awaited is None:  # its bundle has failed
+            return
+        answer = awaited.answers.pop(response.id)
         if answer is not None:
             answer.response = response
         elif response.error:
-            self._refused = response.error
+            awaited.refused = response.error
 
 
 def install() -> None:

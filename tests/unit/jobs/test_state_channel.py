@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -10,13 +11,14 @@ from apache_beam.portability.api import beam_fn_api_pb2, beam_fn_api_pb2_grpc
 
 from jobs.workers.grpc_stream import StreamEndedError
 from jobs.workers.state_channel import StateChannel, StateWriteError
+from tests.unit.jobs.conftest import MESSAGE, Server, message
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import grpc
 
-    from tests.unit.jobs.conftest import Serve  # type: ignore[import-not-found]
+    from tests.unit.jobs.conftest import Serve
 
 
 class Engine(beam_fn_api_pb2_grpc.BeamFnStateServicer):
@@ -25,6 +27,8 @@ class Engine(beam_fn_api_pb2_grpc.BeamFnStateServicer):
     def __init__(self) -> None:
         self.states: dict[bytes, bytes] = {}
         self.workers: set[str] = set()
+        self.took = threading.Event()
+        """Set when something was added to a state."""
 
     def State(self, requests: Iterator[Any], context: grpc.ServicerContext) -> Iterator[Any]:  # noqa: N802 - its name
         self.workers.add(dict(context.invocation_metadata())["worker_id"])
@@ -38,6 +42,7 @@ class Engine(beam_fn_api_pb2_grpc.BeamFnStateServicer):
             elif request.HasField("append"):
                 self.states[key] = self.states.get(key, b"") + request.append.data
                 response.append.SetInParent()
+                self.took.set()
             elif request.HasField("clear"):
                 self.states.pop(key, None)
                 response.clear.SetInParent()
@@ -102,6 +107,35 @@ def test_a_refused_write_without_beams_objects_fails_the_bundle_once(channel: St
     assert engine.states == {b"a": b"2"}
 
 
+def test_what_is_sent_ahead_is_taken_while_the_bundle_goes_on(channel: StateChannel, engine: Engine) -> None:
+    with channel.process_instruction_id("1"):
+        channel.write(channel.place_of(key("a")), b"1", anew=False)
+        channel.send()
+        assert engine.took.wait(timeout=30)
+        assert engine.states == {b"a": b"1"}
+        channel.write(channel.place_of(key("a")), b"2", anew=False)
+        channel.settle()
+        assert engine.states == {b"a": b"12"}
+
+
+def test_a_refusal_of_what_was_sent_ahead_fails_its_own_bundle_and_no_other(
+    channel: StateChannel, engine: Engine
+) -> None:
+    def send_ahead(bundle: str, error: Exception | None = None) -> None:
+        with channel.process_instruction_id(bundle):
+            channel.write(channel.place_of(key("a")), bundle.encode(), anew=False)
+            channel.send()
+            if error is not None:
+                raise error
+
+    with pytest.raises(ValueError, match="of its own"):
+        send_ahead("closed", ValueError("of its own"))
+    send_ahead("2")
+    with pytest.raises(StateWriteError):
+        send_ahead("closed")
+    assert engine.states == {b"a": b"2"}
+
+
 def test_writes_that_nobody_asks_after_are_there_when_the_bundle_ends(channel: StateChannel, engine: Engine) -> None:
     with channel.process_instruction_id("1"):
         channel.append_raw(key("a"), b"1")
@@ -159,3 +193,32 @@ def test_an_engine_that_ends_the_stream_fails_this_bundle_and_the_next(channel: 
     for bundle in ("gone", "2"):
         with pytest.raises(StreamEndedError, match="the engine has ended"), channel.process_instruction_id(bundle):
             channel.append_raw(key("a"), b"1")
+
+
+@pytest.mark.timeout(30)
+def test_answers_that_come_in_one_frame_are_not_waited_for_in_vain(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jobs.workers.grpc_stream._LOOK_AGAIN_S", 60)
+    channel = StateChannel(server.url, "worker-1")
+    server.accept()
+    with ThreadPoolExecutor(1) as pool, channel.process_instruction_id("1"):
+        for _ in range(100):
+            channel.write(channel.place_of(key("a")), b"1", anew=False)
+        settled = pool.submit(_answer_together, server, 100)
+        channel.settle()
+        settled.result()
+    channel.done()
+
+
+def _answer_together(server: Server, count: int) -> None:
+    """Reads so many requests, then sends all answers as one frame."""
+    data, numbers = b"", []
+    while len(numbers) < count:
+        data += server.read(MESSAGE)
+        while len(data) >= 5 and len(data) >= (end := 5 + int.from_bytes(data[1:5])):
+            numbers.append(beam_fn_api_pb2.StateRequest.FromString(data[5:end]).id)
+            data = data[end:]
+    taken = beam_fn_api_pb2.StateAppendResponse()
+    answers = [beam_fn_api_pb2.StateResponse(id=number, append=taken) for number in numbers]
+    server.send(MESSAGE, b"".join(message(answer.SerializeToString()) for answer in answers))
