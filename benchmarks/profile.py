@@ -53,7 +53,10 @@ _PYTHON_RULES = (
     (MODEL, ("/xgboost/", "/udfs/")),
     (PYTHON, ("/state/symbol_process.py", "/state/market_process.py")),
     (STATE, ("/state/", "/numba/")),
-    (CROSSING_PYTHON, ("pyflink/", "apache_beam/", "/grpc/", "/pyarrow/", "/pandas/", "/threading.py", "/queue.py")),
+    (
+        CROSSING_PYTHON,
+        ("/jobs/workers/", "pyflink/", "apache_beam/", "/grpc/", "/pyarrow/", "/pandas/", "/threading.py", "/queue.py"),
+    ),
 )
 _PYTHON_OTHER = "Python: other"
 

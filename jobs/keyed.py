@@ -14,7 +14,6 @@ from pyflink.common import Types
 from pyflink.datastream import DataStream
 from pyflink.datastream.data_stream import KeyedStream
 from pyflink.java_gateway import get_gateway
-from pyflink.util.java_utils import load_java_class
 
 if TYPE_CHECKING:
     from pyflink.common.typeinfo import TypeInformation
@@ -22,36 +21,22 @@ if TYPE_CHECKING:
     from pyflink.table import StreamTableEnvironment, Table
 
 
-_ROW_DATA = "org.apache.flink.table.data.RowData"
-
-
 def keyed_stream(
-    tables: StreamTableEnvironment, table: Table, key_type: TypeInformation, value_type: TypeInformation
+    tables: StreamTableEnvironment, key_type: TypeInformation, value_type: TypeInformation, *queries: Table
 ) -> KeyedStream:
-    """A table of (key, value ROW, event time TIMESTAMP(3)) as a stream keyed by its first column.
+    """Tables of (key, value ROW, event time TIMESTAMP(3)) as one stream keyed by their first column.
 
     The third column must be a `TIMESTAMP(3)` row time, not a `TIMESTAMP_LTZ`: only the former becomes the elements'
     timestamp (seen with 2.2.1). Keys reach Python's state as rows of one field, hence the key type's ROW: with the
-    bare type the job runs but none of its checkpoints completes.
+    bare type the job runs but none of its checkpoints completes. SQL's own UNION ALL would be a task of its own, which
+    every element passes through.
     """
-    rows = tables.to_append_stream(table, Types.ROW([key_type, value_type, Types.SQL_TIMESTAMP()]))
+    kind = Types.ROW([key_type, value_type, Types.SQL_TIMESTAMP()])
+    first, *others = (tables.to_append_stream(query, kind) for query in queries)
+    rows = first.union(*others) if others else first
     selector = get_gateway().jvm.KeyByKeySelector()
     keyed = rows._j_data_stream.keyBy(selector, Types.ROW([key_type]).get_java_type_info())  # noqa: SLF001
     return KeyedStream(keyed, value_type, rows)
-
-
-def internal_stream(tables: StreamTableEnvironment, table: Table, columns: dict[str, str]) -> DataStream:
-    """A table's rows as the SQL engine has them, for a view of it: no value is decoded, none encoded.
-
-    Args:
-        tables: The table environment.
-        table: Any table.
-        columns: Its columns' names and SQL types.
-    """
-    fields = {f"f{number}": kind for number, kind in enumerate(columns.values())}
-    kinds = ", ".join(f"{field} {kind}" for field, kind in fields.items())
-    rows = get_gateway().jvm.DataTypes.of(f"ROW<{kinds}>").bridgedTo(load_java_class(_ROW_DATA))
-    return DataStream(tables._j_tenv.toDataStream(table.alias(*fields)._j_table, rows))  # noqa: SLF001
 
 
 def side_output(stream: DataStream, tag: OutputTag) -> DataStream:

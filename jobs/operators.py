@@ -22,9 +22,10 @@ if TYPE_CHECKING:
 _PLANNERS_NUMBER = re.compile(r"\[\d+\]$")
 _CONNECTIONS = {"PartitionTransformation", "SideOutputTransformation", "UnionTransformation"}
 
-_VECTORIZED = "PythonCalc"
-_SYMBOLS = "symbol memory and features (input 1)"
-_TO_SYMBOLS = "symbol memory and features (input 2)"
+_MARKET = "market snapshots (input {})"
+_SYMBOLS = "symbol memory and features (input {})"
+_FINISHED, _COMMANDS = _MARKET.format(1), _MARKET.format(2)
+_TICKS, _WAKE_UPS, _SNAPSHOTS = _SYMBOLS.format(1), _SYMBOLS.format(2), _SYMBOLS.format(3)
 _TO_SCORES = "live scores and drift"
 
 _NAMES = {
@@ -33,29 +34,24 @@ _NAMES = {
     "Calc, LocalWindowAggregate": "summaries of symbols",
     "LocalWindowAggregate": "seconds of a subtask",
     "GlobalWindowAggregate": "the market's seconds",
-    "Calc, SinkConversion (input 1), market snapshots": "finished seconds",
-    "ChangeToDefaultParallel": "commands of one partition",
-    "Calc, SinkConversion (input 2), market snapshots": "commands to the models",
-    "SinkConversion, market snapshots": "seconds and commands",
-    f"market_stream, Calc, WatermarkAssigner, Calc, SinkConversion, {_TO_SYMBOLS}": "snapshots for the symbols",
-    f"Calc, WatermarkAssigner, Calc, SinkConversion, {_TO_SYMBOLS}": "times of these snapshots",
-    f"WatermarkAssigner, Calc, SinkConversion, {_TO_SYMBOLS}": "watermark of these snapshots",
-    f"Calc, SinkConversion, {_TO_SYMBOLS}": "columns of these snapshots",
-    f"SinkConversion, {_TO_SYMBOLS}": "snapshots for every subtask",
-    f"Calc, SinkConversion (input 1), {_SYMBOLS}": "symbol of each message",
+    f"Calc, SinkConversion, {_FINISHED}": "finished seconds",
+    f"SinkConversion, {_FINISHED}": "seconds for the market",
+    f"Calc, SinkConversion, {_COMMANDS}": "commands to the models",
+    f"SinkConversion, {_COMMANDS}": "commands for the market",
+    f"market_stream, Calc, WatermarkAssigner, Calc, SinkConversion, {_SNAPSHOTS}": "snapshots for the symbols",
+    f"Calc, WatermarkAssigner, Calc, SinkConversion, {_SNAPSHOTS}": "times of these snapshots",
+    f"WatermarkAssigner, Calc, SinkConversion, {_SNAPSHOTS}": "watermark of these snapshots",
+    f"Calc, SinkConversion, {_SNAPSHOTS}": "columns of these snapshots",
+    f"SinkConversion, {_SNAPSHOTS}": "snapshots for every subtask",
+    f"Calc, SinkConversion, {_TICKS}": "symbol of each message",
+    f"SinkConversion, {_TICKS}": "messages",
     "wake_ups_stream": "wake-ups of the symbols",
-    f"Calc, WatermarkAssigner, Calc, SinkConversion (input 2), {_SYMBOLS}": "times of these wake-ups",
-    f"WatermarkAssigner, Calc, SinkConversion (input 2), {_SYMBOLS}": "watermark of these wake-ups",
-    f"Calc, SinkConversion (input 2), {_SYMBOLS}": "messages of these wake-ups",
-    f"SinkConversion, {_SYMBOLS}": "messages",
-    _VECTORIZED: "XGBoost",
-    "Calc, TableToDataStream": "columns of the answers",
-    "TableToDataStream": "answers",
-    f"scored_stream, Calc, SinkConversion, {_TO_SCORES}": "answers for the scores",
+    f"Calc, WatermarkAssigner, Calc, SinkConversion, {_WAKE_UPS}": "times of these wake-ups",
+    f"WatermarkAssigner, Calc, SinkConversion, {_WAKE_UPS}": "watermark of these wake-ups",
+    f"Calc, SinkConversion, {_WAKE_UPS}": "messages of these wake-ups",
+    f"SinkConversion, {_WAKE_UPS}": "wake-ups",
     f"Calc, SinkConversion, {_TO_SCORES}": "what outcomes add",
     f"SinkConversion, {_TO_SCORES}": "sums of outcomes",
-    "scored_stream, Calc, Correlate, Calc, predictions_topic": "answers for the topics",
-    "Calc, Correlate, Calc, predictions_topic": "predictions and outcomes",
     "Correlate, Calc, predictions_topic": "each prediction",
     "Calc, predictions_topic": "prediction messages",
     "Correlate, Calc, outcomes_topic": "each outcome",
@@ -92,19 +88,6 @@ def name_operators(env: StreamExecutionEnvironment) -> None:
         operator.setName(_NAMES.get(own, bases[number]))
         if given is None or given[0].isdigit():
             operator.setUid(own)
-
-
-def answer_at_once(env: StreamExecutionEnvironment) -> None:
-    """Has the vectorized functions answer each element as it comes, instead of when their bundle's time is up.
-
-    Theirs are blocks of requests, which have waited for a bundle of their own. The options of `python.fn-execution`
-    hold for all Python operators of a job: here those of the planner's operators alone are changed.
-    """
-    operators, _ = _graph(env)
-    for operator in operators.values():
-        if _own_name(operator) == _VECTORIZED:
-            config = get_field_value(operator.getOperatorFactory().getOperator(), "config")
-            config.setString("python.fn-execution.bundle.size", "1")
 
 
 def _own_name(operator: Any) -> str:

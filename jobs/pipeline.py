@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from pyflink.common import Types
 from pyflink.table import StreamTableEnvironment
 
-from jobs.keyed import internal_stream, keyed_stream, side_output
-from jobs.operators import answer_at_once, name_operators
+from jobs.keyed import keyed_stream, side_output
+from jobs.operators import name_operators
 from jobs.tables import (
     KEYED_JSON_COLUMNS,
     MESSAGE_HEAD,
@@ -26,6 +26,7 @@ from state.features import SCHEMA_HASH
 from state.market_process import COMMAND, MARKET_ALERTS, NOBODY, SECOND, SNAPSHOT, WAKE_UPS, MarketProcess
 from state.model_control import ModelControl
 from state.rules import MarketRules, load_rules
+from state.scoring import Scoring
 from state.symbol_process import (
     ALERTS,
     BARS,
@@ -36,15 +37,17 @@ from state.symbol_process import (
     LATE,
     MESSAGE,
     NOWHERE,
-    REQUESTS,
+    OBSERVED,
+    OUTCOMES,
+    PREDICTIONS,
     SNAPSHOTS,
     SymbolProcess,
 )
 from state.watch_process import DRIFT_ALERTS, WatchProcess
 from udfs.artifact import active_version, load_artifact
 from udfs.model_check import ModelCheck
-from udfs.observer import DriftBaselines
-from udfs.score_ticks import score_ticks
+from udfs.observer import DriftBaselines, Observers
+from udfs.score_ticks import ScoreTicks
 
 if TYPE_CHECKING:
     from pyflink.datastream import StreamExecutionEnvironment
@@ -75,11 +78,9 @@ def build_pipeline(env: StreamExecutionEnvironment, settings: Settings) -> None:
 
     read_ticks(tables, settings)
     sum_up_market(tables, settings, rules, version)
-    remember_symbols(tables, settings, rules, version)
-    score(tables, settings, version)
+    score_symbols(tables, settings, rules, version)
     watch_quality(tables, settings, rules)
     write(tables, settings)
-    answer_at_once(env)
     name_operators(env)
 
 
@@ -136,7 +137,7 @@ def sum_up_market(tables: StreamTableEnvironment, settings: Settings, rules: Mar
     check = ModelCheck(settings.model.directory, SCHEMA_HASH)
     process = MarketProcess(rules, _MARKET_LEAD_S + settings.market.lag_s, ModelControl(version, check))
     market = (
-        keyed_stream(tables, seconds.union_all(commands), Types.INT(), SECOND)
+        keyed_stream(tables, Types.INT(), SECOND, seconds, commands)
         .process(process, SNAPSHOT)
         .name("market snapshots")
         .uid("market-snapshots")
@@ -164,23 +165,26 @@ def sum_up_market(tables: StreamTableEnvironment, settings: Settings, rules: Mar
     create_view(tables, "market_alerts", side_output(market, MARKET_ALERTS), _MESSAGE_COLUMNS)
 
 
-def remember_symbols(tables: StreamTableEnvironment, settings: Settings, rules: MarketRules, version: str) -> None:
-    """Key by symbol; parse, validate, take into the symbol's ListState windows; features, bars, alerts, outcomes.
+def score_symbols(tables: StreamTableEnvironment, settings: Settings, rules: MarketRules, version: str) -> None:
+    """Key by symbol; parse, validate, take into the symbol's ListState windows; features, predictions, outcomes, bars.
+
+    The vectorized XGBoost function scores all that a bundle asks at once, in the function that has computed the
+    features: as an operator of its own it would have every tick cross to Python a second time, in a second bundle.
 
     A message finds its symbol by its key, or by the field where it has none. Every subtask sees every snapshot. The
     market wakes the symbols after a restore.
     """
     times, market = settings.event_time, settings.market
     clock = "event_time" if times.source == "payload" else "record_time"
-    routed = tables.sql_query(f"""
+    messages = tables.sql_query(f"""
         SELECT
           CASE WHEN message_key <> '' THEN message_key
                ELSE COALESCE(JSON_VALUE(message, '$.symbol'), '') END AS symbol,
           ROW({MESSAGE_HEAD}, CHAR_LENGTH(message), `partition`, `offset`) AS message,
           {clock}
-        FROM ticks
-        UNION ALL
-        SELECT symbol, ROW(CAST(NULL AS STRING), CAST(NULL AS INT), {NOWHERE}, CAST(0 AS BIGINT)), row_time
+        FROM ticks""")  # noqa: S608 - names of our own
+    wake_ups = tables.sql_query(f"""
+        SELECT symbol, ROW(CAST(NULL AS STRING), CAST(NULL AS INT), {NOWHERE}, CAST(0 AS BIGINT)) AS message, row_time
         FROM wake_ups WHERE symbol <> '{NOBODY}'""")  # noqa: S608 - names of our own
     snapshots = tables.to_append_stream(
         tables.sql_query("SELECT snapshot_second, snapshot, versions, row_time FROM market"), BROADCAST_SNAPSHOT
@@ -192,42 +196,32 @@ def remember_symbols(tables: StreamTableEnvironment, settings: Settings, rules: 
         market.lag_s,
         market.patience_ms,
         version,
+        Scoring(ScoreTicks(settings.model.directory, version), Observers(settings.model.directory)),
         conflates=settings.overload.policy == "conflate",
     )
     symbols = (
-        keyed_stream(tables, routed, Types.STRING(), MESSAGE)
+        keyed_stream(tables, Types.STRING(), MESSAGE, messages, wake_ups)
         .connect(snapshots.broadcast(SNAPSHOTS))
-        .process(process, REQUESTS)
+        .process(process, PREDICTIONS)
         .name("symbol memory and features")
         .uid("symbol-memory")
     )
-    create_view(tables, "requests", symbols, {"block": "BYTES"}, row_time=_NO_TIME)
-    for name, tag in (("late", LATE), ("dead_letters", DEAD_LETTERS), ("bars", BARS), ("symbol_alerts", ALERTS)):
-        create_view(tables, name, side_output(symbols, tag), _MESSAGE_COLUMNS)
-
-
-def score(tables: StreamTableEnvironment, settings: Settings, version: str) -> None:
-    """The vectorized XGBoost function answers the requests, batch by batch: predictions, and what became of them."""
-    tables.create_temporary_function("score_ticks", score_ticks(settings.model.directory, version))
-    # As a stream of its own: the planner would call the function once for the topics and once more for the scores.
-    answers = tables.sql_query("""
-        SELECT batch.answers.predictions, batch.answers.outcomes, batch.answers.observed
-        FROM (SELECT score_ticks(block) AS answers FROM requests) AS batch""")
-    messages = "ARRAY<ROW<message_key BYTES, message BYTES>>"
-    columns = {"predictions": messages, "outcomes": messages, "observed": "BYTES"}
-    create_view(tables, "scored", internal_stream(tables, answers, columns), columns, row_time=_NO_TIME)
-    for name in ("predictions", "outcomes"):
+    for name, stream in (("predictions", symbols), ("outcomes", side_output(symbols, OUTCOMES))):
+        create_view(tables, f"lists_of_{name}", stream, {"messages": None})
         tables.create_temporary_view(
             name,
             tables.sql_query(f"""
                 SELECT message_key, message
-                FROM scored CROSS JOIN UNNEST(scored.{name}) AS answer (message_key, message)"""),  # noqa: S608
+                FROM lists_of_{name} CROSS JOIN UNNEST(messages) AS message (message_key, message)"""),  # noqa: S608
         )
+    create_view(tables, "observed", side_output(symbols, OBSERVED), {"observed": "BYTES"}, row_time=_NO_TIME)
+    for name, tag in (("late", LATE), ("dead_letters", DEAD_LETTERS), ("bars", BARS), ("symbol_alerts", ALERTS)):
+        create_view(tables, name, side_output(symbols, tag), _MESSAGE_COLUMNS)
 
 
 def watch_quality(tables: StreamTableEnvironment, settings: Settings, rules: MarketRules) -> None:
     """What the outcomes say of each model version: live scores, minute by minute, and alerts about drift."""
-    observed = tables.sql_query("SELECT 0 AS quality, observed, row_time FROM scored WHERE observed IS NOT NULL")
+    observed = tables.sql_query("SELECT 0 AS quality, observed, row_time FROM observed")
     process = WatchProcess(
         DriftBaselines(settings.model.directory),
         settings.model.score_minutes,
@@ -235,7 +229,7 @@ def watch_quality(tables: StreamTableEnvironment, settings: Settings, rules: Mar
         settings.event_time.in_ms(),
     )
     quality = (
-        keyed_stream(tables, observed, Types.INT(), BYTES)
+        keyed_stream(tables, Types.INT(), BYTES, observed)
         .process(process, KEYED_JSON)
         .name("live scores and drift")
         .uid("live-scores")
@@ -248,8 +242,8 @@ def watch_quality(tables: StreamTableEnvironment, settings: Settings, rules: Mar
 def write(tables: StreamTableEnvironment, settings: Settings) -> None:
     """Every result topic, exactly once.
 
-    The other messages are few beside predictions and outcomes: one subtask writes them, since every subtask of every
-    sink costs a transaction a checkpoint.
+    Predictions are written by the subtasks that make them, on their way. One subtask writes each of the others: every
+    subtask of every sink costs a transaction a checkpoint, and ticks wait for those of the subtasks on their way.
     """
     results = tables.create_statement_set()
     queries = {
@@ -265,8 +259,8 @@ def write(tables: StreamTableEnvironment, settings: Settings) -> None:
         Topic.DEAD_LETTERS: "SELECT * FROM dead_letters",
     }
     for topic, query in queries.items():
-        many = topic in (Topic.PREDICTIONS, Topic.OUTCOMES)
-        sink = create_sink(tables, topic, settings, KEYED_JSON_COLUMNS, settings.flink.parallelism if many else 1)
+        parallelism = settings.flink.parallelism if topic is Topic.PREDICTIONS else 1
+        sink = create_sink(tables, topic, settings, KEYED_JSON_COLUMNS, parallelism)
         results.add_insert_sql(f"INSERT INTO {sink} {query}")
     results.attach_as_datastream()
 

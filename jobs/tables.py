@@ -11,6 +11,8 @@ from jobs.topics import Topic, consumer_group, topic_name
 from state.tick import MAX_RAW_BYTES
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from pyflink.datastream import DataStream
     from pyflink.table import StreamTableEnvironment
 
@@ -164,7 +166,7 @@ def create_view(
     tables: StreamTableEnvironment,
     name: str,
     stream: DataStream,
-    columns: dict[str, str],
+    columns: Mapping[str, str | None],
     row_time: str | None = None,
     watermark: str = "SOURCE_WATERMARK()",
 ) -> None:
@@ -174,13 +176,14 @@ def create_view(
         tables: The table environment.
         name: Name of the view.
         stream: Tuples f0, f1, …
-        columns: Names and SQL types, in order.
+        columns: Names and SQL types, in order; None in place of all types: as the stream has them.
         row_time: SQL expression over f0, f1, … that gives the event time.
         watermark: SQL expression over `row_time`; by default the stream's own watermarks go on.
     """
     schema = Schema.new_builder()
     for number, kind in enumerate(columns.values()):
-        schema.column(f"f{number}", kind)
+        if kind is not None:
+            schema.column(f"f{number}", kind)
     if row_time is not None:
         schema.column_by_expression("row_time", row_time).watermark("row_time", watermark)
     # The stream's view keeps the engine's names; the one beside it has ours.

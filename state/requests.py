@@ -1,30 +1,14 @@
-"""What the model is asked: a tick's features and all that its prediction will tell, and how they travel to the model.
+"""What the model is asked: a tick's features and all that its prediction will tell.
 
-A tick asks once when its market snapshot is there, and once more a minute later when its outcome is known: the same
-features give the same probabilities, so no prediction has to be kept for that minute. Requests that fall due together
-travel as one block of bytes.
+A tick asks when its market snapshot is there. What the model said is told once more a minute later, with the outcome;
+the same features give the same probabilities, so no prediction has to be kept in Flink's state for that minute.
 """
 
 from __future__ import annotations
 
-import struct
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-import msgpack
-import orjson
-
-from state.features import MARKET_COUNT, NO_MARKET, OWN_COUNT
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-
-    from state.outcomes import Realised
-
-OWN_BYTES = OWN_COUNT * 4
-MARKET_BYTES = MARKET_COUNT * 4
-ROW_BYTES = OWN_BYTES + MARKET_BYTES
-
-_ROWS = struct.Struct("<I")
+from state.features import NO_MARKET
 
 
 class Subject(NamedTuple):
@@ -69,6 +53,8 @@ class Request:
         versions: Names of the model versions that score: the active one, then the shadow, if any.
         conflated: Positions of the ticks that are not scored because this newer one was waiting; None without any.
         is_skipped: Whether it is such a tick itself.
+        scores: What its versions said, one after the other: probabilities of up, flat and down, float32; empty until
+            then, and after a restart.
         since: When it began to wait for its snapshot, by the machine's clock, ms.
     """
 
@@ -80,6 +66,7 @@ class Request:
         "is_skipped",
         "market_time",
         "own",
+        "scores",
         "second",
         "since",
         "subject",
@@ -97,6 +84,7 @@ class Request:
         self.versions: tuple[str, ...] = ()
         self.conflated: list[tuple[int, int]] | None = None
         self.is_skipped = False
+        self.scores = b""
         self.since = 0
 
     @property
@@ -132,82 +120,3 @@ class Request:
         self.conflated, older.conflated = older.conflated or [], None
         self.conflated.append(older.position)
         older.skip()
-
-
-class Asked(NamedTuple):
-    """A request as the model gets it.
-
-    Attributes:
-        subject: The tick.
-        market_time: Time of its market snapshot, ms; None where it had none.
-        outcome: Due time (ms), direction and realised price, once they are known.
-        conflated: Positions of the ticks that are not scored because this newer one was waiting.
-    """
-
-    subject: Subject
-    market_time: int | None
-    outcome: tuple[int, str, float] | None
-    conflated: Sequence[tuple[int, int]] = ()
-
-
-class Block(NamedTuple):
-    """Requests that were sent together.
-
-    Attributes:
-        rows: Features, `OWN_COUNT + MARKET_COUNT` float32 each, one row behind the other.
-        versions: The model versions that score them: the active one, then the shadow, if any.
-        asked: What to tell beside the probabilities.
-    """
-
-    rows: bytes
-    versions: tuple[str, ...]
-    asked: list[Asked]
-
-
-def predictions_blocks(requests: Iterable[Request]) -> list[bytes]:
-    """Answered requests: a block for each set of versions."""
-    return _blocks((request, None) for request in requests)
-
-
-def outcomes_blocks(judged: Iterable[tuple[Request, Realised]]) -> list[bytes]:
-    """Answered requests and what became of their prices: a block for each set of versions."""
-    return _blocks((request, (one.due_time, one.direction, one.realised_price)) for request, one in judged)
-
-
-def _blocks(asked: Iterable[tuple[Request, tuple[int, str, float] | None]]) -> list[bytes]:
-    by_versions: dict[tuple[str, ...], list[tuple[Request, tuple[int, str, float] | None]]] = {}
-    for one in asked:
-        by_versions.setdefault(one[0].versions, []).append(one)
-    blocks = []
-    for versions, together in by_versions.items():
-        parts = [_ROWS.pack(len(together))]
-        for request, _ in together:
-            parts += (request.own, request.columns)
-        told = [
-            (*request.subject, request.market_time, outcome, request.conflated)
-            if request.conflated
-            else (*request.subject, request.market_time, outcome)
-            for request, outcome in together
-        ]
-        parts.append(orjson.dumps((versions, told)))
-        blocks.append(b"".join(parts))
-    return blocks
-
-
-def pack_blocks(blocks: Iterable[bytes]) -> bytes:
-    """Blocks as one."""
-    packed: bytes = msgpack.packb(list(blocks))
-    return packed
-
-
-def read_blocks(data: bytes) -> Iterator[Block]:
-    """Takes apart what :func:`pack_blocks` made."""
-    yield from map(_read_block, msgpack.unpackb(data))
-
-
-def _read_block(data: bytes) -> Block:
-    (count,) = _ROWS.unpack_from(data)
-    end = _ROWS.size + count * ROW_BYTES
-    versions, told = orjson.loads(data[end:])
-    asked = [Asked(Subject(*one[:7]), *one[7:]) for one in told]
-    return Block(data[_ROWS.size : end], tuple(versions), asked)

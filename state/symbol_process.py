@@ -1,4 +1,4 @@
-"""The keyed process function that holds every symbol's memory in ListState and turns each tick into a model's request.
+"""The keyed process function that holds every symbol's memory in ListState and has the model score each tick.
 
 Its second input, the same for all subtasks, are the market's snapshots. A tick is scored with the snapshot of a fixed
 time before it: if that is not there yet the tick waits for it, so that the log decides what it sees, not the moment.
@@ -21,7 +21,6 @@ from state.keyed_states import at_bundle_end, hasten
 from state.market_board import KEEP_S, Lives, MarketBoard
 from state.market_state import group_of
 from state.outcomes import SETTLE_EVERY_MS
-from state.requests import outcomes_blocks, pack_blocks, predictions_blocks
 from state.rules import TradingCalendar
 from state.stillness import END_OF_INPUT, LOOK_EVERY_MS, Stillness
 from state.symbol_state import SymbolState
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
     from state.outcomes import Realised
     from state.requests import Request
     from state.rules import MarketRules
+    from state.scoring import Scoring
     from state.tick import Tick
 
 BYTES = Types.PRIMITIVE_ARRAY(Types.BYTE())
@@ -46,11 +46,17 @@ NOWHERE = -1
 BROADCAST_SNAPSHOT = Types.ROW([Types.LONG(), BYTES, Types.STRING(), Types.SQL_TIMESTAMP()])
 """Second input: a snapshot's epoch second, its block, the names of its model versions, its event time."""
 
-REQUESTS = BYTES
-"""Main output: blocks of requests to the model (`state.requests`)."""
-
 KEYED_JSON = Types.TUPLE([BYTES, BYTES])
 """A finished message: key and value."""
+
+MESSAGES = Types.OBJECT_ARRAY(KEYED_JSON)
+
+PREDICTIONS = MESSAGES
+"""Main output: lists of the predictions' messages."""
+
+OUTCOMES = OutputTag("outcomes", MESSAGES)
+OBSERVED = OutputTag("observed", BYTES)
+"""What outcomes add to the live scores (`state.quality_watch`)."""
 
 LATE = OutputTag("late ticks", KEYED_JSON)
 DEAD_LETTERS = OutputTag("dead letters", KEYED_JSON)
@@ -71,7 +77,8 @@ _STILL_PATIENCE = 5
 
 
 _MOST_TOGETHER = 500
-"""Requests that travel as one, but for those that a symbol has due at the same moment; more of them save nothing."""
+"""Requests that are answered as one, but for those that a symbol has due at the same moment; more of them save
+nothing."""
 
 _MOST_SETTLED = 2000
 """Outcomes of one bundle. When event time leaps after an overload a million may fall due at once, and the results of a
@@ -89,7 +96,7 @@ _MOST_CONFLATED = 1000
 class SymbolProcess(KeyedBroadcastProcessFunction):  # type: ignore[misc]
     """Parses, validates, orders and remembers one symbol's ticks.
 
-    Main output: each tick that is valid, neither late nor a duplicate, asks the model twice, see `state.requests`.
+    Each tick that is valid, neither late nor a duplicate, is scored once, together with all others of its bundle.
 
     Args:
         rules: The market's rules.
@@ -98,6 +105,7 @@ class SymbolProcess(KeyedBroadcastProcessFunction):  # type: ignore[misc]
         market_lag_s: A tick is scored with the market snapshot of so many seconds before it.
         patience_ms: So long a tick waits for that snapshot.
         version: The model version that scores ticks which have no snapshot to say it.
+        scoring: Asks the model.
         conflates: Whether under overload only the newest of a symbol's waiting ticks is scored.
     """
 
@@ -109,6 +117,7 @@ class SymbolProcess(KeyedBroadcastProcessFunction):  # type: ignore[misc]
         market_lag_s: int,
         patience_ms: int,
         version: str,
+        scoring: Scoring,
         *,
         conflates: bool = False,
     ) -> None:
@@ -118,12 +127,14 @@ class SymbolProcess(KeyedBroadcastProcessFunction):  # type: ignore[misc]
         self._market_lag_s = market_lag_s
         self._patience_ms = patience_ms
         self._version = version
+        self._scoring = scoring
         self._conflates = conflates
         self._submission = time.time_ns()
 
     def open(self, runtime_context: RuntimeContext) -> None:
         """Called once a worker, before its first tick."""
         warm_up()
+        self._scoring.open(runtime_context)
         hasten(runtime_context)
         self._log = runtime_context.get_list_state(ListStateDescriptor("window", BYTES))
         self._trade_keys = runtime_context.get_list_state(ListStateDescriptor("trade keys", BYTES))
@@ -162,7 +173,7 @@ class SymbolProcess(KeyedBroadcastProcessFunction):  # type: ignore[misc]
         if partition == NOWHERE:
             if symbol not in self._memories:
                 self._set_timers(self._recall(symbol, ctx, now), ctx, now)
-            return self._with_requests([])
+            return self._with_answers([])
         raw = raw_text.encode("latin-1") if raw_text is not None else None
         self._stillness.arrived(now)
         self._moved_at = now
@@ -183,18 +194,18 @@ class SymbolProcess(KeyedBroadcastProcessFunction):  # type: ignore[misc]
         if event_time <= watermark:
             self._late.inc()
             outputs.append((LATE, records.keyed_json(symbol, records.late_record(tick, watermark, partition, offset))))
-            return self._with_requests(outputs)
+            return self._with_answers(outputs)
         key = codec.trade_key(tick.trade_id)
         if key is not None and state.repeats(event_time, key):
             self._duplicates.inc()
-            return self._with_requests(outputs)
+            return self._with_answers(outputs)
         request = self._remember(memory, tick, key, partition, offset)
         self._ask(memory, request, ctx, now)
         self._set_timers(memory, ctx, now)
         outputs.extend(
             (ALERTS, records.keyed_json(symbol, records.alert_record(symbol, alert))) for alert in state.take_alerts()
         )
-        return self._with_requests(outputs)
+        return self._with_answers(outputs)
 
     def process_broadcast_element(self, value: Any, ctx: KeyedBroadcastProcessFunction.Context) -> list[Any]:
         """The next market snapshot: whoever has waited for it asks the model, and so does who has waited in vain."""
@@ -212,7 +223,7 @@ class SymbolProcess(KeyedBroadcastProcessFunction):  # type: ignore[misc]
             for request in self._waiting.pop(due):
                 if not request.answered:
                     self._asked.append(self._answer(request))
-        return self._with_requests([])
+        return self._with_answers([])
 
     def on_timer(self, timestamp: int, ctx: KeyedBroadcastProcessFunction.OnTimerContext) -> list[Any]:
         """Event time has passed something's end; or a while has gone by in which nothing came at all."""
@@ -236,7 +247,7 @@ class SymbolProcess(KeyedBroadcastProcessFunction):  # type: ignore[misc]
             memory.look_at = now + _AGAIN_MS
             ctx.timer_service().register_processing_time_timer(memory.look_at)
         self._set_timers(memory, ctx, now)
-        return self._with_requests(outputs)
+        return self._with_answers(outputs)
 
     def _remember(self, memory: Memory, tick: Tick, key: int | None, partition: int, offset: int) -> Request:
         """Takes a tick into the symbol's state and journal."""
@@ -330,23 +341,31 @@ class SymbolProcess(KeyedBroadcastProcessFunction):  # type: ignore[misc]
                 self._judged.append((request, one))
         memory.moved(watermark)
 
-    def _with_requests(self, outputs: list[Any]) -> list[Any]:
-        """An element's results; the requests among them stay until the bundle ends, unless they have become many."""
+    def _with_answers(self, outputs: list[Any]) -> list[Any]:
+        """An element's results; requests wait for the bundle's end to be answered, unless they have become many."""
         gathered = len(self._asked) + len(self._judged) - self._skipped
-        return outputs if self._gathers and gathered < _MOST_TOGETHER else outputs + self._take_requests()
+        return outputs if self._gathers and gathered < _MOST_TOGETHER else outputs + self._take_answers()
 
-    def _end_bundle(self) -> list[bytes]:
+    def _end_bundle(self) -> list[Any]:
         self._settled = 0
-        return self._take_requests()
+        return self._take_answers()
 
-    def _take_requests(self) -> list[bytes]:
-        """All requests since the last ones as one result, predictions before outcomes; none if there are none."""
+    def _take_answers(self) -> list[Any]:
+        """What the model says to all requests since the last time."""
         asked = [request for request in self._asked if not request.is_skipped] if self._skipped else self._asked
-        blocks = predictions_blocks(asked) + outcomes_blocks(self._judged)
+        judged = self._judged
         self._asked, self._judged = [], []
         self._taken = self._skipped = 0
         self._newest.clear()
-        return [pack_blocks(blocks)] if blocks else []
+        if not asked and not judged:
+            return []
+        predictions, outcomes, observed = self._scoring.answer(asked, judged)
+        answers: list[Any] = [predictions] if predictions else []
+        if outcomes:
+            answers.append((OUTCOMES, outcomes))
+        if observed is not None:
+            answers.append((OBSERVED, observed))
+        return answers
 
     def _set_timers(self, memory: Memory, ctx: Any, now: int) -> None:
         """Keeps one event-time timer for what is due next, and one in processing time against a stream that stops."""

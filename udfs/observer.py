@@ -69,6 +69,29 @@ class Observer:
             yield Part(self._version, role, minute, int(rows.sum()), Sparse.of(tally), counts)
 
 
+class Observers:
+    """Makes the observers of model versions, each once.
+
+    Args:
+        directory: Folder of the model versions.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._made: dict[str, Observer] = {}
+
+    def __call__(self, version: str) -> Observer:
+        """The observer of a version.
+
+        Raises:
+            ArtifactError: If there is no such version.
+        """
+        found = self._made.get(version)
+        if found is None:
+            found = self._made[version] = Observer(load_manifest(self._directory, version))
+        return found
+
+
 class DriftBaselines:
     """Reads the drift baselines of model versions.
 

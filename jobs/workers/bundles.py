@@ -1,9 +1,9 @@
 """A keyed process function's last word in each bundle: PyFlink has none, so results can only be handed on one by one.
 
-What a function gives out element by element crosses to the JVM and on to the next Python function element by element.
-A function that keeps its results until its bundle ends hands them on as one. :func:`install` puts operations in the
-place of PyFlink's that ask a function for them (`state.keyed_states.at_bundle_end`), before its state is written.
-Tried with PyFlink 2.2.1.
+What a function gives out element by element crosses to the JVM element by element. A function that keeps its results
+until its bundle ends hands them on as one, and can ask a model about all of them at once. :func:`install` puts
+operations in the place of PyFlink's that ask a function for them (`state.keyed_states.at_bundle_end`), before its state
+is settled. Tried with PyFlink 2.2.1.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from jobs.workers import arrow, bundles, control_channel, data_channel, rows, sampler, state_channel
+from jobs.workers import bundles, control_channel, data_channel, rows, sampler, state_channel
 
 _SWITCH_S = 0.0005
 """A worker computes in one thread and speaks to Flink in others: so long a message that has come waits for the
@@ -13,7 +13,6 @@ interpreter at most, instead of Python's 5 ms, once in each direction of each bu
 
 def tune() -> None:
     """Tunes this process, which is a worker or will fork workers."""
-    arrow.install()
     bundles.install()
     control_channel.install()
     data_channel.install()

@@ -61,7 +61,7 @@ class TellAtTheEnd(KeyedProcessFunction):
 
 
 def numbers_by_key(env: StreamExecutionEnvironment) -> KeyedStream:
-    """Three numbers of two keys at three moments."""
+    """Three numbers of two keys at three moments, out of two tables."""
     tables = StreamTableEnvironment.create(env)
     tables.get_config().set("table.local-time-zone", "UTC")
     numbers = env.from_collection(
@@ -76,11 +76,14 @@ def numbers_by_key(env: StreamExecutionEnvironment) -> KeyedStream:
         .watermark("moment", "moment - INTERVAL '10' SECOND")
     )
     tables.create_temporary_view("numbers", numbers, schema.build())
-    table = tables.sql_query("SELECT f0, ROW(f1), moment FROM numbers")
-    return keyed_stream(tables, table, Types.STRING(), Types.ROW([Types.LONG()]))
+    small, large = (
+        tables.sql_query(f"SELECT f0, ROW(f1), moment FROM numbers WHERE f1 {which}")  # noqa: S608
+        for which in ("< 3", ">= 3")
+    )
+    return keyed_stream(tables, Types.STRING(), Types.ROW([Types.LONG()]), small, large)
 
 
-def test_a_table_keyed_in_the_jvm_has_its_keys_times_state_timers_and_checkpoints(
+def test_tables_keyed_in_the_jvm_have_their_keys_times_state_timers_and_checkpoints(
     make_environment: Callable[[Settings], StreamExecutionEnvironment], stack_settings: Settings
 ) -> None:
     seen = numbers_by_key(make_environment(stack_settings)).process(Recall(), SEEN)

@@ -56,7 +56,6 @@ def test_the_names_follow_the_way_of_a_tick(operators: list[Operator]) -> None:
         "market snapshots",
         "Source: ticks",
         "symbol memory and features",
-        "XGBoost",
         "live scores and drift",
         "predictions_topic: Writer",
         "outcomes_topic: Writer",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import orjson
@@ -13,18 +13,43 @@ from pyflink.datastream import TimeDomain
 
 from jobs.settings import Settings
 from state.market_state import block_length
-from state.requests import read_blocks
-from state.symbol_process import NOWHERE, SymbolProcess
+from state.scoring import Answers
+from state.symbol_process import NOWHERE, OUTCOMES, SymbolProcess
 from tests.unit.state.conftest import Elements
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from state.requests import Asked
+    from state.outcomes import Realised
+    from state.requests import Request, Subject
     from state.rules import MarketRules
 
 LAG_S = 3
 NOON = 1_719_899_100
+
+
+class Asked(NamedTuple):
+    """A tick that the model is asked about, or whose outcome is told."""
+
+    subject: Subject
+    market_time: int | None
+    outcome: Realised | None
+    conflated: list[tuple[int, int]]
+
+
+class Model:
+    """Stands where the model is asked; gives back what it is asked."""
+
+    def open(self, _runtime_context: Any) -> None:
+        """There is nothing to load."""
+
+    def answer(self, asked: list[Request], judged: list[tuple[Request, Realised]]) -> Answers:
+        predictions = [_asked(request, None) for request in asked]
+        return Answers(predictions, [_asked(request, one) for request, one in judged], None)  # type: ignore[arg-type]
+
+
+def _asked(request: Request, outcome: Realised | None) -> Asked:
+    return Asked(request.subject, request.market_time, outcome, request.conflated or [])
 
 
 class KeyedList:
@@ -68,7 +93,10 @@ class Engine:
         times = Settings().event_time.in_ms()
         # With one, results are kept until the bundle ends.
         self._keyed_state_backend = SimpleNamespace(last_word=None) if self._conflates else None
-        self._process = SymbolProcess(self._rules, times, "nepse-ticks", LAG_S, 2_000, "v1", conflates=self._conflates)
+        model: Any = Model()
+        self._process = SymbolProcess(
+            self._rules, times, "nepse-ticks", LAG_S, 2_000, "v1", model, conflates=self._conflates
+        )
         self._process.open(self)  # type: ignore[arg-type]
 
     def tick(self, symbol: str, second: int, offset: int) -> list[Asked]:
@@ -157,9 +185,10 @@ class Engine:
 
 
 def asked(outputs: list[Any] | None) -> list[Asked]:
-    """The ticks that the model is asked about."""
-    packed = [output for output in outputs or [] if isinstance(output, bytes)]
-    return [one for blocks in packed for block in read_blocks(blocks) for one in block.asked]
+    """The ticks that are told of: predictions, then outcomes."""
+    predictions = [output for output in outputs or [] if isinstance(output, list)]
+    outcomes = [output[1] for output in outputs or [] if isinstance(output, tuple) and output[0] is OUTCOMES]
+    return [one for told in predictions + outcomes for one in told]
 
 
 @pytest.fixture
