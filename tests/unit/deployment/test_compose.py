@@ -59,6 +59,9 @@ def test_the_broker_takes_the_longest_message_and_the_sinks_transactions(compose
     environment = compose["services"]["kafka"]["environment"]
     assert environment["KAFKA_MESSAGE_MAX_BYTES"] == MAX_MESSAGE_BYTES
     assert environment["KAFKA_TRANSACTION_MAX_TIMEOUT_MS"] >= Settings().flink.transaction_timeout_ms
+    # Longer than any that may still be finished; not so long that millions of names of finished ones are kept.
+    kept_ms = environment["KAFKA_TRANSACTIONAL_ID_EXPIRATION_MS"]
+    assert Settings().flink.transaction_timeout_ms < kept_ms <= 4 * 3_600_000
     assert environment["KAFKA_AUTO_CREATE_TOPICS_ENABLE"] == "false"
 
 
