@@ -22,10 +22,11 @@ if TYPE_CHECKING:
 _PLANNERS_NUMBER = re.compile(r"\[\d+\]$")
 _CONNECTIONS = {"PartitionTransformation", "SideOutputTransformation", "UnionTransformation"}
 
-_MARKET = "market snapshots (input {})"
-_SYMBOLS = "symbol memory and features (input {})"
-_FINISHED, _COMMANDS = _MARKET.format(1), _MARKET.format(2)
-_TICKS, _WAKE_UPS, _SNAPSHOTS = _SYMBOLS.format(1), _SYMBOLS.format(2), _SYMBOLS.format(3)
+_FINISHED = "market snapshots (input 1)"
+_COMMANDS = "market snapshots (input 2)"
+_TICKS = "symbol memory and features (input 1)"
+_WAKE_UPS = "symbol memory and features (input 2)"
+_SNAPSHOTS = "symbol memory and features (input 3)"
 _TO_SCORES = "live scores and drift"
 
 _NAMES = {

@@ -121,12 +121,15 @@ class Scoring:
         together = _by_versions(requests)
         if not together:
             return
-        names = [version for versions, _ in together for version in versions]
-        rows = [_rows(group) for versions, group in together for _ in versions]
+        names: list[str] = []
+        rows: list[bytes] = []
+        for versions, group in together:
+            names += versions
+            rows += [_rows(group)] * len(versions)
         said = iter(self._model.eval(pd.Series(names), pd.Series(rows)))
         for versions, group in together:
             each = [np.frombuffer(next(said), np.float32).reshape(len(group), _CLASSES) for _ in versions]
-            packed = np.hstack(each).tobytes() if len(each) > 1 else each[0].tobytes()
+            packed = np.hstack(each).tobytes()
             width = len(packed) // len(group)
             for number, request in enumerate(group):
                 request.scores = packed[number * width : (number + 1) * width]

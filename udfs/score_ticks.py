@@ -39,14 +39,7 @@ class ScoreTicks(ScalarFunction):  # type: ignore[misc]
         self._scorer(self._version)
 
     def eval(self, versions: pd.Series[str], features: pd.Series[bytes]) -> pd.Series[bytes]:
-        """Scores one batch, with one call of XGBoost for each version in it.
-
-        Args:
-            versions: Per element, the name of a model version.
-            features: Per element any number of rows, `FEATURE_COUNT` float32 each, one behind the other.
-
-        Returns:
-            Per element the rows' probabilities of up, flat and down, float32, one behind the other.
+        """Scores one batch, with one call of XGBoost for each version in it; see `state.scoring.VectorizedModel.eval`.
 
         Raises:
             ArtifactError: If there is no such version, or it does not fit.

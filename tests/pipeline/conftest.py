@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import os
 import uuid
 from collections.abc import Callable, Iterable, Iterator
@@ -22,9 +21,10 @@ from feeds.source import RawMessage
 from jobs.settings import PROJECT_ROOT, Settings
 from jobs.topics import Topic, topic_name
 from jobs.workers.tuning import tune
-from state.features import FEATURE_COUNT, FEATURE_NAMES, SCHEMA_HASH
-from udfs.artifact import activate, write_artifact
-from udfs.manifest import CLASSES, Calibration, Manifest, Scaler, TrainingWindow
+from state.features import FEATURE_COUNT
+from tests.models import write_version
+from udfs.artifact import activate
+from udfs.manifest import CLASSES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -73,24 +73,8 @@ def model_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
         xgboost.DMatrix(rows, labels),
         num_boost_round=30,
     )
-    manifest = Manifest(
-        version=MODEL_VERSION,
-        created=dt.datetime(2024, 1, 1, tzinfo=dt.UTC),
-        files={},
-        feature_names=FEATURE_NAMES,
-        feature_schema=SCHEMA_HASH,
-        classes=CLASSES,
-        training_window=TrainingWindow(
-            first_day="2024-01-01", last_day="2024-01-01", fit_days=(), tuning_days=(), trades=len(rows)
-        ),
-        calibration=Calibration(temperature=1.2),
-        parameters={},
-        metrics={},
-        drift_baseline={},
-    )
     directory = tmp_path_factory.mktemp("models")
-    scaler = Scaler(mean=(0.0,) * FEATURE_COUNT, scale=(1.0,) * FEATURE_COUNT)
-    write_artifact(directory, booster, scaler, manifest)
+    write_version(directory, MODEL_VERSION, booster, len(rows))
     activate(directory, MODEL_VERSION)
     return directory
 
