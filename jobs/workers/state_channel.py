@@ -118,11 +118,10 @@ class StateChannel(sdk_worker.StateHandler):
         bundle.head = _field(_INSTRUCTION, bundle_id.encode())
         try:
             yield
-            if bundle.awaited.answers:
-                self.settle()
+            self.settle()
         finally:
             bundle.instruction = None
-            for number in bundle.awaited.answers:
+            for number in list(bundle.awaited.answers):
                 self._who_awaits.pop(number, None)
             bundle.unsent, bundle.awaited = [], _Awaited()
 
@@ -216,9 +215,10 @@ class StateChannel(sdk_worker.StateHandler):
         """Sends what this thread has not sent yet, and reads until all of its answers are there."""
         self.send()
         answers = self._bundle.awaited.answers
-        if answers:
+        numbers = list(answers)  # as a whole: another thread may take answers in meanwhile
+        if numbers:
             # Numbers grow: no answer is shorter than the first one's.
-            smallest = _SMALLEST_ANSWER + len(next(iter(answers)))
+            smallest = _SMALLEST_ANSWER + len(numbers[0])
             self._stream.wait(lambda: not answers, lambda: smallest * len(answers))
 
     def _take(self, message: bytes) -> None:

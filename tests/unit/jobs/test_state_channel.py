@@ -136,6 +136,19 @@ def test_a_refusal_of_what_was_sent_ahead_fails_its_own_bundle_and_no_other(
     assert engine.states == {b"a": b"2"}
 
 
+@pytest.mark.timeout(30)
+def test_a_refusal_that_another_thread_has_read_before_fails_the_bundle_all_the_same(channel: StateChannel) -> None:
+    def read_by_another() -> None:
+        with channel.process_instruction_id("closed"):
+            channel.write(channel.place_of(key("a")), b"1", anew=False)
+            channel.send()
+            while channel._bundle.awaited.answers:
+                channel._stream.look()
+
+    with pytest.raises(StateWriteError):
+        read_by_another()
+
+
 def test_writes_that_nobody_asks_after_are_there_when_the_bundle_ends(channel: StateChannel, engine: Engine) -> None:
     with channel.process_instruction_id("1"):
         channel.append_raw(key("a"), b"1")
