@@ -10,6 +10,7 @@ from typing import IO, TYPE_CHECKING
 from console.errors import CommandError
 from console.stack.class_data import ClassData
 from console.stack.flink_home import FlinkHome
+from console.state_form import leaves_behind
 from jobs.settings import PROJECT_ROOT
 from jobs.start import START_OPTION
 
@@ -83,7 +84,10 @@ class FlinkRun:
         Raises:
             CommandError: It was refused.
         """
-        if self.prepared and self._held is not None:
+        if leaves_behind(start):
+            self.drop()
+            self._spawn(["--allowNonRestoredState", "--fromSavepoint", start, "--python", str(PROGRAM)])
+        elif self.prepared and self._held is not None:
             os.write(self._held, f"{start}\n".encode())
         else:
             self._spawn([*(("--fromSavepoint", start) if start else ()), *("--python", str(PROGRAM))])

@@ -1,7 +1,8 @@
 """The form of a job's state, noted beside its savepoints and checkpoints: none starts from what it can't read.
 
-Flink refuses a savepoint with state of an operator that the job no longer has. It does not notice when Python runs in
-another mode, and restores empty keyed state; nor when the bytes are of a form that the code has never heard of.
+Flink refuses a savepoint with state of an operator that the job no longer has, unless it is told to leave that behind;
+of those that are gone on purpose the state is left behind. It does not notice when Python runs in another mode, and
+restores empty keyed state; nor when the bytes are of a form that the code has never heard of.
 """
 
 from __future__ import annotations
@@ -19,6 +20,10 @@ from state import codec
 READABLE = frozenset({3, codec.VERSION})
 """Forms of a symbol's memory that this code reads: its own and the one before (:mod:`state.form_3`)."""
 
+OPERATORS = 2
+"""Which operators have state; another number where one that had some is gone. 1: each topic had a sink of its own. What
+those still had to commit is in their state, but for a savepoint with which the job was stopped."""
+
 _FILE = "tickcast.json"
 _MODE = "python.execution-mode"
 
@@ -30,10 +35,12 @@ class StateForm:
     Attributes:
         state_version: Form of the bytes of a symbol's memory.
         execution_mode: Flink's `python.execution-mode`.
+        operators: Which operators have state.
     """
 
     state_version: int
     execution_mode: str
+    operators: int = 1
 
 
 def present_form(configuration: Path) -> StateForm:
@@ -44,7 +51,7 @@ def present_form(configuration: Path) -> StateForm:
     """
     file = configuration / "config.yaml"
     values = yaml.safe_load(file.read_text(encoding="utf-8")) if file.exists() else {}
-    return StateForm(codec.VERSION, values.get(_MODE, "process"))
+    return StateForm(codec.VERSION, values.get(_MODE, "process"), OPERATORS)
 
 
 def note_form(place: str, form: StateForm) -> None:
@@ -86,6 +93,26 @@ def require_readable(start: str, present: StateForm) -> None:
             f"the state in {start} has form {written.state_version} and this tickcast reads form {readable}: start it"
             " with the version that wrote it, or upgrade through the versions between"
         )
+    if leaves_behind(start) and _folder_name(start).startswith("chk-"):
+        raise CommandError(
+            f"the checkpoint {start} was written by a tickcast whose every topic had a sink of its own, and may hold"
+            " results that are not committed yet: start it once more with that version, and stop it there with"
+            " `tickcast stop`"
+        )
+
+
+def leaves_behind(start: str) -> bool:
+    """Whether a state has parts of operators that are gone on purpose.
+
+    Args:
+        start: URI of a savepoint or a checkpoint.
+    """
+    written = _noted(start)
+    return written is not None and written.operators < OPERATORS
+
+
+def _folder_name(place: str) -> str:
+    return urlsplit(place).path.rstrip("/").rpartition("/")[2]
 
 
 def _noted(start: str) -> StateForm | None:

@@ -28,6 +28,7 @@ _TICKS = "symbol memory and features (input 1)"
 _WAKE_UPS = "symbol memory and features (input 2)"
 _SNAPSHOTS = "symbol memory and features (input 3)"
 _TO_SCORES = "live scores and drift"
+_TO_MARKET = "market_results"
 
 _NAMES = {
     "Calc, WindowAggregate": "valid trades",
@@ -53,14 +54,15 @@ _NAMES = {
     f"SinkConversion, {_WAKE_UPS}": "wake-ups",
     f"Calc, SinkConversion, {_TO_SCORES}": "what outcomes add",
     f"SinkConversion, {_TO_SCORES}": "sums of outcomes",
-    "Correlate, Calc, predictions_topic": "each prediction",
-    "Calc, predictions_topic": "prediction messages",
-    "Correlate, Calc, outcomes_topic": "each outcome",
-    "Calc, outcomes_topic": "outcome messages",
-    "market_stream, Calc, WatermarkAssigner, Calc, market_topic": "snapshots to write",
-    "Calc, WatermarkAssigner, Calc, market_topic": "times of snapshots to write",
-    "WatermarkAssigner, Calc, market_topic": "watermark of snapshots to write",
-    "Calc, market_topic": "market messages",
+    "Correlate": "each result",
+    "Calc, symbol_results": "messages of symbols",
+    f"market_stream, Calc, WatermarkAssigner, Calc, {_TO_MARKET} (input 1)": "snapshots to write",
+    f"Calc, WatermarkAssigner, Calc, {_TO_MARKET} (input 1)": "times of snapshots to write",
+    f"WatermarkAssigner, Calc, {_TO_MARKET} (input 1)": "watermark of snapshots to write",
+    f"Calc, {_TO_MARKET} (input 1)": "messages of snapshots",
+    f"Calc, {_TO_MARKET} (input 2)": "messages of scores",
+    f"Calc, {_TO_MARKET} (input 3)": "messages of market alerts",
+    f"Calc, {_TO_MARKET} (input 4)": "messages of drift alerts",
 }
 """Names of the operators whose own says little; the others keep theirs, without the planner's number."""
 

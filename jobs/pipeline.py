@@ -10,7 +10,6 @@ from pyflink.table import StreamTableEnvironment
 from jobs.keyed import keyed_stream, side_output
 from jobs.operators import name_operators
 from jobs.tables import (
-    KEYED_JSON_COLUMNS,
     MESSAGE_HEAD,
     NOW,
     RAW_MESSAGES,
@@ -28,18 +27,14 @@ from state.model_control import ModelControl
 from state.rules import MarketRules, load_rules
 from state.scoring import Scoring
 from state.symbol_process import (
-    ALERTS,
-    BARS,
     BROADCAST_SNAPSHOT,
     BYTES,
-    DEAD_LETTERS,
     KEYED_JSON,
-    LATE,
+    KINDS,
     MESSAGE,
     NOWHERE,
     OBSERVED,
-    OUTCOMES,
-    PREDICTIONS,
+    RESULTS,
     SNAPSHOTS,
     SymbolProcess,
 )
@@ -53,6 +48,10 @@ if TYPE_CHECKING:
     from pyflink.datastream import StreamExecutionEnvironment
 
     from jobs.settings import Settings
+
+OF_SYMBOLS = [Topic(kind) for kind in KINDS]
+OF_MARKET = [Topic.MARKET, Topic.SCORES, Topic.ALERTS]
+"""Who writes which topic; both raise alerts."""
 
 _MARKET_LEAD_S = 20
 _TICKS_GATHER_MS, _MARKET_GATHER_MS = 5, 100
@@ -115,23 +114,25 @@ def sum_up_market(tables: StreamTableEnvironment, settings: Settings, rules: Mar
     tables.create_temporary_view(
         "market_trades",
         tables.sql_query(f"""
-            SELECT symbol, price, volume, COALESCE(REGEXP_REPLACE(trade_id, '[:;]', ''), '') AS trade_id,
-                   {clock} AS row_time
+            SELECT symbol, price, volume, COALESCE(trade_id, '') AS trade_id, {clock} AS row_time
             FROM market_ticks
             WHERE price > 0 AND price <= {rules.limits.max_price} AND volume > 0
-              AND volume <= {rules.limits.max_volume} AND REGEXP(symbol, '^({pattern})$')
+              AND volume <= {rules.limits.max_volume}
               AND {clock} >= CAST(TO_TIMESTAMP_LTZ({times.earliest}, 3) AS TIMESTAMP(3))
               AND {clock} - {interval(times.max_ahead)} <= {NOW}"""),  # noqa: S608
     )
-    seconds = tables.sql_query("""
+    # Patterns are looked for in what a second has come to: in each trade they were a good part of this query's work.
+    seconds = tables.sql_query(f"""
         SELECT 0 AS market, ROW(UNIX_TIMESTAMP(CAST(window_start AS STRING)), LISTAGG(summary, ';')), window_time
         FROM (
           SELECT window_start, window_end, window_time,
                  CONCAT(symbol, ':', CAST(LAST_VALUE(price) AS STRING), ':', CAST(SUM(price * volume) AS STRING), ':',
-                        CAST(COUNT(*) AS STRING), ':', MAX(trade_id)) AS summary
+                        CAST(COUNT(*) AS STRING), ':',
+                        REGEXP_REPLACE(MAX(trade_id), '[:;]', '')) AS summary
           FROM TABLE(TUMBLE(TABLE market_trades, DESCRIPTOR(row_time), INTERVAL '1' SECOND))
-          GROUP BY symbol, window_start, window_end, window_time)
-        GROUP BY window_start, window_end, window_time""")
+          GROUP BY symbol, window_start, window_end, window_time
+          HAVING REGEXP(symbol, '^({pattern})$'))
+        GROUP BY window_start, window_end, window_time""")  # noqa: S608
     create_commands_source(tables, "commands", settings)
     commands = tables.sql_query(f"SELECT 0 AS market, ROW(CAST({COMMAND} AS BIGINT), command), row_time FROM commands")  # noqa: S608
     check = ModelCheck(settings.model.directory, SCHEMA_HASH)
@@ -202,21 +203,12 @@ def score_symbols(tables: StreamTableEnvironment, settings: Settings, rules: Mar
     symbols = (
         keyed_stream(tables, Types.STRING(), MESSAGE, messages, wake_ups)
         .connect(snapshots.broadcast(SNAPSHOTS))
-        .process(process, PREDICTIONS)
+        .process(process, RESULTS)
         .name("symbol memory and features")
         .uid("symbol-memory")
     )
-    for name, stream in (("predictions", symbols), ("outcomes", side_output(symbols, OUTCOMES))):
-        create_view(tables, f"lists_of_{name}", stream, {"messages": None})
-        tables.create_temporary_view(
-            name,
-            tables.sql_query(f"""
-                SELECT message_key, message
-                FROM lists_of_{name} CROSS JOIN UNNEST(messages) AS message (message_key, message)"""),  # noqa: S608
-        )
+    create_view(tables, "lists_of_results", symbols, {"topic": None, "messages": None})
     create_view(tables, "observed", side_output(symbols, OBSERVED), {"observed": "BYTES"}, row_time=_NO_TIME)
-    for name, tag in (("late", LATE), ("dead_letters", DEAD_LETTERS), ("bars", BARS), ("symbol_alerts", ALERTS)):
-        create_view(tables, name, side_output(symbols, tag), _MESSAGE_COLUMNS)
 
 
 def watch_quality(tables: StreamTableEnvironment, settings: Settings, rules: MarketRules) -> None:
@@ -242,26 +234,23 @@ def watch_quality(tables: StreamTableEnvironment, settings: Settings, rules: Mar
 def write(tables: StreamTableEnvironment, settings: Settings) -> None:
     """Every result topic, exactly once.
 
-    Predictions are written by the subtasks that make them, on their way. One subtask writes each of the others: every
-    subtask of every sink costs a transaction a checkpoint, and ticks wait for those of the subtasks on their way.
+    What the symbols give is written by the subtasks that make it, on its way; what the market gives, by one. A sink's
+    subtask costs a transaction a checkpoint, however many topics it writes, and ticks wait for those on their way.
     """
+    create_sink(tables, "symbol_results", OF_SYMBOLS, settings, settings.flink.parallelism)
+    create_sink(tables, "market_results", OF_MARKET, settings, 1)
+    name = {topic: f"'{topic_name(topic, settings.kafka)}'" for topic in OF_MARKET}
     results = tables.create_statement_set()
-    queries = {
-        Topic.PREDICTIONS: "SELECT * FROM predictions",
-        Topic.OUTCOMES: "SELECT * FROM outcomes",
-        Topic.SCORES: "SELECT * FROM scores",
-        Topic.MARKET: "SELECT CAST(CAST(snapshot_second AS STRING) AS BYTES), message FROM market",
-        Topic.BARS: "SELECT * FROM bars",
-        Topic.ALERTS: (
-            "SELECT * FROM symbol_alerts UNION ALL SELECT * FROM market_alerts UNION ALL SELECT * FROM drift_alerts"
-        ),
-        Topic.LATE: "SELECT * FROM late",
-        Topic.DEAD_LETTERS: "SELECT * FROM dead_letters",
-    }
-    for topic, query in queries.items():
-        parallelism = settings.flink.parallelism if topic is Topic.PREDICTIONS else 1
-        sink = create_sink(tables, topic, settings, KEYED_JSON_COLUMNS, parallelism)
-        results.add_insert_sql(f"INSERT INTO {sink} {query}")
+    results.add_insert_sql(f"""
+        INSERT INTO symbol_results
+        SELECT message_key, message, CONCAT('{settings.kafka.topic_prefix}-', topic)
+        FROM lists_of_results CROSS JOIN UNNEST(messages) AS message (message_key, message)""")  # noqa: S608
+    results.add_insert_sql(f"""
+        INSERT INTO market_results
+        SELECT CAST(CAST(snapshot_second AS STRING) AS BYTES), message, {name[Topic.MARKET]} FROM market
+        UNION ALL SELECT message_key, message, {name[Topic.SCORES]} FROM scores
+        UNION ALL SELECT message_key, message, {name[Topic.ALERTS]} FROM market_alerts
+        UNION ALL SELECT message_key, message, {name[Topic.ALERTS]} FROM drift_alerts""")  # noqa: S608
     results.attach_as_datastream()
 
 

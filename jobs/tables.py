@@ -11,7 +11,7 @@ from jobs.topics import Topic, consumer_group, topic_name
 from state.tick import MAX_RAW_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from pyflink.datastream import DataStream
     from pyflink.table import StreamTableEnvironment
@@ -64,8 +64,6 @@ TRADES = SourceForm(
     "`timestamp`",
 )
 """The fields of those messages that are trades, parsed in the JVM; what is wrong is null, or no row at all."""
-
-KEYED_JSON_COLUMNS = "message_key BYTES, message BYTES"
 
 
 def create_ticks_source(
@@ -140,26 +138,32 @@ def create_commands_source(tables: StreamTableEnvironment, name: str, settings: 
 
 
 def create_sink(
-    tables: StreamTableEnvironment, topic: Topic, settings: Settings, columns: str, parallelism: int
-) -> str:
-    """A topic that is written exactly once, finished messages with their keys; returns the table's name."""
-    name = topic.value.replace("-", "_")
+    tables: StreamTableEnvironment, name: str, topics: Iterable[Topic], settings: Settings, parallelism: int
+) -> None:
+    """Topics that are written exactly once: the table's rows are a finished message, its key, and its topic's name.
+
+    Args:
+        tables: The table environment.
+        name: Name of the table; the names of the sink's transactions begin with it, after the topics' prefix.
+        topics: Those that may be written.
+        settings: The job's.
+        parallelism: Subtasks; each of them has one transaction a checkpoint, whatever it writes.
+    """
     kafka = settings.kafka
     tables.execute_sql(f"""
-        CREATE TEMPORARY TABLE {name}_topic ({columns}) WITH (
+        CREATE TEMPORARY TABLE {name} (message_key BYTES, message BYTES, topic STRING METADATA) WITH (
           {_options(_client(kafka))},
-          'topic' = '{topic_name(topic, kafka)}',
+          'topic' = '{";".join(topic_name(topic, kafka) for topic in topics)}',
           'key.format' = 'raw', 'key.fields' = 'message_key',
           'value.format' = 'raw',
           'value.fields-include' = 'EXCEPT_KEY',
           'sink.parallelism' = '{parallelism}',
           'sink.delivery-guarantee' = 'exactly-once',
-          'sink.transactional-id-prefix' = '{topic_name(topic, kafka)}',
+          'sink.transactional-id-prefix' = '{kafka.topic_prefix}-{name.replace("_", "-")}',
           'properties.transaction.timeout.ms' = '{settings.flink.transaction_timeout_ms}',
           'properties.linger.ms' = '0',
           'properties.compression.type' = 'lz4'
         )""")
-    return f"{name}_topic"
 
 
 def create_view(

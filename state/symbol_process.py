@@ -30,6 +30,7 @@ from state.warm import warm_up
 if TYPE_CHECKING:
     from state.intake import TickTimes
     from state.outcomes import Realised
+    from state.records import KeyedJson
     from state.requests import Request
     from state.rules import MarketRules
     from state.scoring import Scoring
@@ -49,19 +50,20 @@ BROADCAST_SNAPSHOT = Types.ROW([Types.LONG(), BYTES, Types.STRING(), Types.SQL_T
 KEYED_JSON = Types.TUPLE([BYTES, BYTES])
 """A finished message: key and value."""
 
-MESSAGES = Types.OBJECT_ARRAY(KEYED_JSON)
+RESULTS = Types.TUPLE([Types.STRING(), Types.OBJECT_ARRAY(KEYED_JSON)])
+"""Main output: which results, one of the names below, and a list of their messages."""
 
-PREDICTIONS = MESSAGES
-"""Main output: lists of the predictions' messages."""
+PREDICTIONS, OUTCOMES, BARS, ALERTS, LATE, DEAD_LETTERS = KINDS = (
+    "predictions",
+    "outcomes",
+    "bars",
+    "alerts",
+    "late",
+    "dead-letters",
+)
 
-OUTCOMES = OutputTag("outcomes", MESSAGES)
 OBSERVED = OutputTag("observed", BYTES)
 """What outcomes add to the live scores (`state.quality_watch`)."""
-
-LATE = OutputTag("late ticks", KEYED_JSON)
-DEAD_LETTERS = OutputTag("dead letters", KEYED_JSON)
-BARS = OutputTag("bars", KEYED_JSON)
-ALERTS = OutputTag("symbol alerts", KEYED_JSON)
 
 SNAPSHOTS = MapStateDescriptor("market snapshots", Types.INT(), BYTES)
 """The broadcast state: the newest snapshots, in a ring by their second, and under `_LIVES` the workers' lives."""
@@ -77,8 +79,11 @@ _STILL_PATIENCE = 5
 
 
 _MOST_TOGETHER = 500
-"""Requests that are answered as one, but for those that a symbol has due at the same moment; more of them save
-nothing."""
+"""Requests and other results that are handed on as one, but for those that a symbol has due at the same moment; more of
+them save nothing."""
+
+_USUAL_BYTES = 1024
+"""Most messages are shorter. A dead letter may be a hundred times as long, and 500 of those would be one element."""
 
 _MOST_SETTLED = 2000
 """Outcomes of one bundle. When event time leaps after an overload a million may fall due at once, and the results of a
@@ -143,6 +148,10 @@ class SymbolProcess(KeyedBroadcastProcessFunction):  # type: ignore[misc]
         self._waiting: dict[int, list[Request]] = {}
         self._asked: list[Request] = []
         self._judged: list[tuple[Request, Realised]] = []
+        self._told: dict[str, list[KeyedJson]] = {}
+        """Finished messages that have not been handed on yet, by their kind."""
+        self._told_count = 0
+        """How many they are, long ones counted several times."""
         # Of the requests that have not been handed on yet: each symbol's newest, how many ticks they come from, and how
         # many of them are skipped.
         self._newest: dict[str, Request] = {}
@@ -173,7 +182,7 @@ class SymbolProcess(KeyedBroadcastProcessFunction):  # type: ignore[misc]
         if partition == NOWHERE:
             if symbol not in self._memories:
                 self._set_timers(self._recall(symbol, ctx, now), ctx, now)
-            return self._with_answers([])
+            return self._results()
         raw = raw_text.encode("latin-1") if raw_text is not None else None
         self._stillness.arrived(now)
         self._moved_at = now
@@ -182,9 +191,9 @@ class SymbolProcess(KeyedBroadcastProcessFunction):  # type: ignore[misc]
         except BadTickError as error:
             self._dead.inc()
             record = records.dead_letter_record(raw or b"", size or 0, str(error), self._topic, partition, offset, now)
-            return [(DEAD_LETTERS, records.keyed_json(symbol, record))]
+            self._tell(DEAD_LETTERS, symbol, record)
+            return self._results()
         memory = self._memories.get(symbol)
-        outputs: list[Any] = []
         if memory is None:
             memory = self._recall(symbol, ctx, now)
         state = memory.state
@@ -193,19 +202,18 @@ class SymbolProcess(KeyedBroadcastProcessFunction):  # type: ignore[misc]
         watermark = max(ctx.timer_service().current_watermark(), state.clock)
         if event_time <= watermark:
             self._late.inc()
-            outputs.append((LATE, records.keyed_json(symbol, records.late_record(tick, watermark, partition, offset))))
-            return self._with_answers(outputs)
+            self._tell(LATE, symbol, records.late_record(tick, watermark, partition, offset))
+            return self._results()
         key = codec.trade_key(tick.trade_id)
         if key is not None and state.repeats(event_time, key):
             self._duplicates.inc()
-            return self._with_answers(outputs)
+            return self._results()
         request = self._remember(memory, tick, key, partition, offset)
         self._ask(memory, request, ctx, now)
         self._set_timers(memory, ctx, now)
-        outputs.extend(
-            (ALERTS, records.keyed_json(symbol, records.alert_record(symbol, alert))) for alert in state.take_alerts()
-        )
-        return self._with_answers(outputs)
+        for alert in state.take_alerts():
+            self._tell(ALERTS, symbol, records.alert_record(symbol, alert))
+        return self._results()
 
     def process_broadcast_element(self, value: Any, ctx: KeyedBroadcastProcessFunction.Context) -> list[Any]:
         """The next market snapshot: whoever has waited for it asks the model, and so does who has waited in vain."""
@@ -223,13 +231,12 @@ class SymbolProcess(KeyedBroadcastProcessFunction):  # type: ignore[misc]
             for request in self._waiting.pop(due):
                 if not request.answered:
                     self._asked.append(self._answer(request))
-        return self._with_answers([])
+        return self._results()
 
     def on_timer(self, timestamp: int, ctx: KeyedBroadcastProcessFunction.OnTimerContext) -> list[Any]:
         """Event time has passed something's end; or a while has gone by in which nothing came at all."""
         symbol = ctx.get_current_key()
         now = _now()
-        outputs: list[Any] = []
         memory = self._memories.get(symbol) or self._recall(symbol, ctx, now)
         watermark = ctx.timer_service().current_watermark()
         self._stillness.look(now, watermark)
@@ -243,11 +250,11 @@ class SymbolProcess(KeyedBroadcastProcessFunction):  # type: ignore[misc]
                 watermark = self._stillness.settled(now, last_due)
         elif memory.timer is not None and timestamp >= memory.timer:
             memory.timer = None
-        if not self._settle(symbol, memory, watermark, outputs):
+        if not self._settle(symbol, memory, watermark):
             memory.look_at = now + _AGAIN_MS
             ctx.timer_service().register_processing_time_timer(memory.look_at)
         self._set_timers(memory, ctx, now)
-        return self._with_answers(outputs)
+        return self._results()
 
     def _remember(self, memory: Memory, tick: Tick, key: int | None, partition: int, offset: int) -> Request:
         """Takes a tick into the symbol's state and journal."""
@@ -314,7 +321,7 @@ class SymbolProcess(KeyedBroadcastProcessFunction):  # type: ignore[misc]
             if now - request.since >= patience_ms:
                 self._send(memory, request)
 
-    def _settle(self, symbol: str, memory: Memory, watermark: int, outputs: list[Any]) -> bool:
+    def _settle(self, symbol: str, memory: Memory, watermark: int) -> bool:
         """Tells what is due; False if more is than this bundle takes."""
         state = memory.state
         due = state.next_due
@@ -326,12 +333,13 @@ class SymbolProcess(KeyedBroadcastProcessFunction):  # type: ignore[misc]
             if room <= 0:
                 return False
             up_to = min(watermark, state.due_of(room) or watermark)
-        self._advance(symbol, memory, up_to, outputs)
+        self._advance(symbol, memory, up_to)
         return up_to == watermark
 
-    def _advance(self, symbol: str, memory: Memory, watermark: int, outputs: list[Any]) -> None:
+    def _advance(self, symbol: str, memory: Memory, watermark: int) -> None:
         bars, outcomes = memory.state.advance(watermark)
-        outputs.extend((BARS, records.keyed_json(symbol, records.bar_record(symbol, bar))) for bar in bars)
+        for bar in bars:
+            self._tell(BARS, symbol, records.bar_record(symbol, bar))
         self._settled += len(outcomes)
         judged = [(memory.requests.pop((one.partition, one.offset)), one) for one in outcomes]
         for request, one in judged:
@@ -341,31 +349,34 @@ class SymbolProcess(KeyedBroadcastProcessFunction):  # type: ignore[misc]
                 self._judged.append((request, one))
         memory.moved(watermark)
 
-    def _with_answers(self, outputs: list[Any]) -> list[Any]:
-        """An element's results; requests wait for the bundle's end to be answered, unless they have become many."""
-        gathered = len(self._asked) + len(self._judged) - self._skipped
-        return outputs if self._gathers and gathered < _MOST_TOGETHER else outputs + self._take_answers()
+    def _tell(self, kind: str, symbol: str, record: dict[str, object]) -> None:
+        message = records.keyed_json(symbol, record)
+        self._told.setdefault(kind, []).append(message)
+        self._told_count += 1 + len(message[1]) // _USUAL_BYTES
+
+    def _results(self) -> list[Any]:
+        """Results and requests wait for the bundle's end, unless they have become many."""
+        gathered = self._told_count + len(self._asked) + len(self._judged) - self._skipped
+        return [] if self._gathers and gathered < _MOST_TOGETHER else self._take_results()
 
     def _end_bundle(self) -> list[Any]:
         self._settled = 0
-        return self._take_answers()
+        return self._take_results()
 
-    def _take_answers(self) -> list[Any]:
-        """What the model says to all requests since the last time."""
+    def _take_results(self) -> list[Any]:
+        """What the model says to all requests since the last time, and all else that there is to tell."""
         asked = [request for request in self._asked if not request.is_skipped] if self._skipped else self._asked
-        judged = self._judged
-        self._asked, self._judged = [], []
-        self._taken = self._skipped = 0
+        judged, told = self._judged, self._told
+        self._asked, self._judged, self._told = [], [], {}
+        self._taken = self._skipped = self._told_count = 0
         self._newest.clear()
-        if not asked and not judged:
-            return []
-        predictions, outcomes, observed = self._scoring.answer(asked, judged)
-        answers: list[Any] = [predictions] if predictions else []
-        if outcomes:
-            answers.append((OUTCOMES, outcomes))
-        if observed is not None:
-            answers.append((OBSERVED, observed))
-        return answers
+        results: list[Any] = []
+        if asked or judged:
+            predictions, outcomes, observed = self._scoring.answer(asked, judged)
+            results = [(kind, said) for kind, said in ((PREDICTIONS, predictions), (OUTCOMES, outcomes)) if said]
+            if observed is not None:
+                results.append((OBSERVED, observed))
+        return results + list(told.items())
 
     def _set_timers(self, memory: Memory, ctx: Any, now: int) -> None:
         """Keeps one event-time timer for what is due next, and one in processing time against a stream that stops."""

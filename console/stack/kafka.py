@@ -93,8 +93,8 @@ class KafkaBroker(Component):
             "transaction.state.log.num.partitions": 4,
             # The ceiling of what a sink may ask for, and what `flink.transaction_timeout_ms` does ask for.
             "transaction.max.timeout.ms": 900_000,
-            # Each sink's transaction has a new name at every checkpoint, day and night: some thirty a second, each of
-            # which the broker would keep in memory for a week. Open transactions are not forgotten.
+            # A sink's transactions have new names at every checkpoint, day and night: twelve a second, which the broker
+            # would keep in memory for a week. Open transactions are not forgotten.
             "transactional.id.expiration.ms": 3_600_000,
             # A wrong topic name is an error, not a new topic.
             "auto.create.topics.enable": "false",

@@ -57,8 +57,8 @@ def test_the_names_follow_the_way_of_a_tick(operators: list[Operator]) -> None:
         "Source: ticks",
         "symbol memory and features",
         "live scores and drift",
-        "predictions_topic: Writer",
-        "outcomes_topic: Writer",
+        "symbol_results: Writer",
+        "market_results: Writer",
     ]
     assert [name for name in names if name in way] == way
 

@@ -6,7 +6,7 @@ import pytest
 from pydantic import SecretStr
 
 from jobs.settings import KafkaSettings, Settings
-from jobs.tables import KEYED_JSON_COLUMNS, RAW_MESSAGES, create_sink, create_ticks_source
+from jobs.tables import RAW_MESSAGES, create_sink, create_ticks_source
 from jobs.topics import Topic
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def statements(**kafka: object) -> list[str]:
     settings = Settings(kafka=KafkaSettings(sasl_username="o'desk", **kafka))  # type: ignore[arg-type]
     tables = Statements()
     create_ticks_source(tables, "ticks", RAW_MESSAGES, settings, out_of_orderness_s=15, idle_after_s=15, gather_ms=5)
-    create_sink(tables, Topic.BARS, settings, KEYED_JSON_COLUMNS, 1)
+    create_sink(tables, "results", [Topic.BARS, Topic.LATE], settings, 1)
     return tables.texts
 
 
