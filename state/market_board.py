@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections import deque
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -18,8 +19,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 KEEP_S = 4096
-"""So many of the newest snapshots are kept: those of every tick that still waits for its outcome. Beyond that minute
-it takes in the bound of the disorder, and how far the market may be read ahead of the ticks (source alignment)."""
+"""So many of the newest snapshots are kept at most: those of every tick that still waits for its outcome, and as many
+as the market may be read ahead of the ticks (source alignment, and the ticks of a bundle)."""
+
+KEEP_PAST_S = 1024
+"""So many of those that event time has passed: the minute until a tick's outcome, and what its settling may lag behind.
+A live market is hardly ahead of its ticks, and each checkpoint writes all snapshots, in Flink byte by byte."""
 
 _KEEP_COLUMNS = 65_536
 """So many columns made are kept; a job makes them anew with each snapshot, a replay of past days never has to."""
@@ -35,11 +40,18 @@ class MarketBoard:
     """Snapshots by their second; they come in order.
 
     Args:
-        keep: So many of the newest snapshots are kept.
+        keep: So many of the newest snapshots are kept at most.
+        keep_past: So many of those are kept that event time has passed, as far as :meth:`forget` is told.
     """
 
-    def __init__(self, keep: int = KEEP_S) -> None:
+    def __init__(self, keep: int = KEEP_S, keep_past: int = KEEP_PAST_S) -> None:
         self._keep = keep
+        self._keep_past = keep_past
+        self._past: deque[int] = deque()
+        self._ahead: deque[int] = deque()
+        self._places: dict[int, int] = {}
+        """Which second has which place in the state."""
+        self._freed: list[int] = []
         self._blocks: dict[int, NDArray[np.float32]] = {}
         self._versions: dict[int, tuple[str, ...]] = {}
         self._columns: dict[tuple[int, int], bytes] = {}
@@ -66,9 +78,37 @@ class MarketBoard:
         self._versions[second] = versions
         self.newest = max(self.newest, second)
         self._columns.clear()
-        while len(self._blocks) > self._keep:
-            oldest = next(iter(self._blocks))
-            del self._blocks[oldest], self._versions[oldest]
+        self._ahead.append(second)
+        self._places[self.place(second)] = second
+        if len(self._blocks) > self._keep:
+            self._drop((self._past or self._ahead).popleft())
+
+    def place(self, second: int) -> int:
+        """Where the state has a second's snapshot: in a ring."""
+        return second % self._keep
+
+    def forget(self, watermark_s: int) -> list[int]:
+        """Forgets what no tick can ask for any more.
+
+        Args:
+            watermark_s: The epoch second up to which event time has come.
+
+        Returns:
+            The places in the state that have become free since the last call.
+        """
+        while self._ahead and self._ahead[0] <= watermark_s:
+            self._past.append(self._ahead.popleft())
+        while len(self._past) > self._keep_past:
+            self._drop(self._past.popleft())
+        freed, self._freed = self._freed, []
+        return freed
+
+    def _drop(self, second: int) -> None:
+        del self._blocks[second], self._versions[second]
+        place = self.place(second)
+        if self._places[place] == second:  # no newer one has it already
+            del self._places[place]
+            self._freed.append(place)
 
     def load(self, snapshots: Iterable[bytes]) -> None:
         """Takes up what :meth:`post` gave, in any order.

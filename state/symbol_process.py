@@ -18,7 +18,7 @@ from state import codec, records
 from state.intake import Intake
 from state.journal import Memory
 from state.keyed_states import at_bundle_end, hasten
-from state.market_board import KEEP_S, Lives, MarketBoard
+from state.market_board import Lives, MarketBoard
 from state.market_state import group_of
 from state.outcomes import SETTLE_EVERY_MS
 from state.rules import TradingCalendar
@@ -223,7 +223,9 @@ class SymbolProcess(KeyedBroadcastProcessFunction):  # type: ignore[misc]
             return []
         self._moved_at = _now()
         snapshots = ctx.get_broadcast_state(SNAPSHOTS)
-        snapshots.put(second % KEEP_S, board.post(second, block, tuple(versions.split())))
+        snapshots.put(board.place(second), board.post(second, block, tuple(versions.split())))
+        for place in board.forget(ctx.current_watermark() // 1000):
+            snapshots.remove(place)
         if not self._has_begun:
             self._has_begun = True
             snapshots.put(_LIVES, self._lives.pack(self._life))

@@ -33,6 +33,33 @@ def test_only_the_newest_snapshots_stay() -> None:
     assert board.newest == 15
 
 
+def test_of_those_that_event_time_has_passed_fewer_stay_and_their_places_in_the_state_become_free() -> None:
+    board = MarketBoard(keep=8, keep_past=2)
+    for second in range(10, 17):
+        board.post(second, block(second).tobytes(), ("v1",))
+    assert board.forget(13) == [10 % 8, 11 % 8]
+    assert [second in board for second in range(10, 17)] == [False, False, True, True, True, True, True]
+    assert board.forget(13) == []
+
+
+def test_a_place_that_a_newer_snapshot_has_taken_is_not_free() -> None:
+    board = MarketBoard(keep=8, keep_past=1)
+    night = 10 + 8 * 1000
+    for second in (10, 11, night):
+        board.post(second, block(second).tobytes(), ("v1",))
+    assert board.place(night) == board.place(10)
+    assert board.forget(night) == [11 % 8]
+    assert night in board
+
+
+def test_a_snapshot_that_had_to_make_room_leaves_its_place_even_if_no_other_takes_it() -> None:
+    board = MarketBoard(keep=2)
+    for second in (10, 13, 15):
+        board.post(second, block(second).tobytes(), ("v1",))
+    assert 10 not in board
+    assert board.forget(0) == [board.place(10)]
+
+
 def test_snapshots_come_back_out_of_the_state_in_whatever_order_it_gives_them() -> None:
     board, again = MarketBoard(keep=3), MarketBoard(keep=3)
     kept = [board.post(second, block(second).tobytes(), ("v1", f"v{second}")) for second in range(10, 14)]
