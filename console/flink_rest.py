@@ -109,6 +109,10 @@ class FlinkRest:
         body = {"targetDirectory": directory, "drain": False}
         return self._await_savepoint(job_id, self._post(f"/jobs/{job_id}/stop", body), timeout_s)
 
+    def cancel(self, job_id: str) -> None:
+        """End a job where it is, without a savepoint."""
+        self._request("PATCH", f"/jobs/{job_id}?mode=cancel")
+
     def _await_savepoint(self, job_id: str, trigger: dict[str, Any], timeout_s: float) -> str:
         deadline = time.monotonic() + timeout_s
         while time.monotonic() < deadline:

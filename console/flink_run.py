@@ -34,7 +34,9 @@ class FlinkRun:
     JobManager is needed, nor the state to start from. :meth:`prepare` does that ahead.
 
     Args:
-        settings: All settings; the job's program gets them from its environment.
+        settings: All settings. The job's program gets them from its environment, this process's own but for its topics'
+            prefix, where it ends to read, parallelism and folder.
+        name: The job's.
 
     Attributes:
         job_id: The id that the job will have.
@@ -42,7 +44,8 @@ class FlinkRun:
         log: All that `flink run` says.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, name: str = JOB_NAME) -> None:
+        self._name = name
         self.job_id = uuid.uuid4().hex
         self.parallelism = settings.flink.parallelism
         self._settings = settings
@@ -125,7 +128,7 @@ class FlinkRun:
 
     def _spawn(self, program: list[str]) -> None:
         options = {
-            "pipeline.name": JOB_NAME,
+            "pipeline.name": self._name,
             # Not among the documented options, but what Flink's own application mode fixes a job's id with.
             "$internal.pipeline.job-id": self.job_id,
             "parallelism.default": self.parallelism,
@@ -140,6 +143,8 @@ class FlinkRun:
             **os.environ,
             **client.environment,
             "TICKCAST_STACK__HOME": str(self._settings.home),
+            "TICKCAST_KAFKA__TOPIC_PREFIX": self._settings.kafka.topic_prefix,
+            "TICKCAST_FLINK__BOUNDED": str(self._settings.flink.bounded),
             "TICKCAST_FLINK__PARALLELISM": str(self.parallelism),
         }
         self.log.parent.mkdir(parents=True, exist_ok=True)

@@ -33,12 +33,19 @@ def submit(
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Start without state: every tick is read, and its results written, again.")
     ] = False,
+    warm_up: Annotated[
+        bool,
+        typer.Option(
+            "--warm-up",
+            help="Before the market opens: have new processes rehearse on made-up trades first, which leave no trace.",
+        ),
+    ] = False,
     as_json: _JsonOption = False,
 ) -> None:
     """Submit the job and wait until every task runs; it goes on where its last run in this stack ended."""
     settings = Settings()
     start = from_savepoint or ("" if fresh else JobRecord(settings.home).latest_state())
-    _tell_running(submit_job(settings, start), start, settings, as_json=as_json)
+    _tell_running(submit_job(settings, start, warm_up=warm_up), start, settings, as_json=as_json)
 
 
 def savepoint(as_json: _JsonOption = False) -> None:
@@ -88,13 +95,19 @@ def as_submitted(settings: Settings, record: JobRecord) -> Settings:
 
 
 def submit_job(
-    settings: Settings, start: str = "", *, to_starting_cluster: bool = False, run: FlinkRun | None = None
+    settings: Settings,
+    start: str = "",
+    *,
+    warm_up: bool = False,
+    to_starting_cluster: bool = False,
+    run: FlinkRun | None = None,
 ) -> Job:
     """Hand the job to the cluster through ``flink run`` and wait until every task runs.
 
     Args:
         settings: All settings; the job's program gets them from its environment.
         start: Path of a savepoint or checkpoint; empty for a start without state.
+        warm_up: Let the cluster rehearse before (`console.rehearsal`).
         to_starting_cluster: Do not ask the JobManager what it runs: it is only just being started, and
             has minutes to come up while the job is translated.
         run: A submission that was prepared; one is begun otherwise.
@@ -111,6 +124,10 @@ def submit_job(
             _require_none_running(rest)
             # The job itself would try for ever to log on to a broker that refuses it.
             open_admin(settings.kafka).close()
+        if warm_up:
+            from console.rehearsal import rehearse  # noqa: PLC0415 - it brings the simulator
+
+            rehearse(settings)
         return _hand_over(rest, settings, start, run or FlinkRun(settings))
 
 
