@@ -85,11 +85,11 @@ them save nothing."""
 _USUAL_BYTES = 1024
 """Most messages are shorter. A dead letter may be a hundred times as long, and 500 of those would be one element."""
 
-_MOST_SETTLED = 2000
-"""Outcomes of one bundle. When event time leaps after an overload a million may fall due at once, and the results of a
-bundle stay in memory until it ends."""
+_SETTLED, _SETTLED_A_TICK = 400, 2
+"""Outcomes of one bundle: so many, and so many for each tick of the bundle before. When event time leaps, after a
+silence or an overload, tens of thousands fall due just when ticks come again, which have no time to wait for them."""
 
-_AGAIN_MS = 1
+_AGAIN_MS = 5
 
 _OVERLOADED = 200
 """A job that keeps up has a few dozen ticks in a bundle, at NEPSE's peak; one that is behind has thousands."""
@@ -156,8 +156,9 @@ class SymbolProcess(KeyedBroadcastProcessFunction):  # type: ignore[misc]
         # many of them are skipped.
         self._newest: dict[str, Request] = {}
         self._taken = self._skipped = 0
-        self._settled = 0
-        """Outcomes in this bundle."""
+        self._came = self._settled = 0
+        """Ticks and outcomes in this bundle."""
+        self._most_settled = _SETTLED
         self._gathers = at_bundle_end(runtime_context, self._end_bundle)
         self._moved_at = _now()
         self._board: MarketBoard | None = None
@@ -186,6 +187,7 @@ class SymbolProcess(KeyedBroadcastProcessFunction):  # type: ignore[misc]
         raw = raw_text.encode("latin-1") if raw_text is not None else None
         self._stillness.arrived(now)
         self._moved_at = now
+        self._came += 1
         try:
             tick = self._intake.admit(raw, size, symbol, ctx.timestamp(), now)
         except BadTickError as error:
@@ -331,7 +333,7 @@ class SymbolProcess(KeyedBroadcastProcessFunction):  # type: ignore[misc]
             return True
         up_to = watermark
         if self._gathers and watermark != END_OF_INPUT:
-            room = _MOST_SETTLED - self._settled
+            room = self._most_settled - self._settled
             if room <= 0:
                 return False
             up_to = min(watermark, state.due_of(room) or watermark)
@@ -362,7 +364,8 @@ class SymbolProcess(KeyedBroadcastProcessFunction):  # type: ignore[misc]
         return [] if self._gathers and gathered < _MOST_TOGETHER else self._take_results()
 
     def _end_bundle(self) -> list[Any]:
-        self._settled = 0
+        self._most_settled = _SETTLED + _SETTLED_A_TICK * self._came
+        self._came = self._settled = 0
         return self._take_results()
 
     def _take_results(self) -> list[Any]:

@@ -14,7 +14,7 @@ from pyflink.datastream import TimeDomain
 from jobs.settings import Settings
 from state.market_state import block_length
 from state.scoring import Answers
-from state.symbol_process import NOWHERE, OUTCOMES, SymbolProcess
+from state.symbol_process import NOWHERE, OUTCOMES, PREDICTIONS, SymbolProcess
 from tests.unit.state.conftest import Elements
 
 if TYPE_CHECKING:
@@ -183,12 +183,13 @@ class Engine:
     def put(self, key: int, value: bytes) -> None:
         self.snapshots[key] = value
 
+    def remove(self, key: int) -> None:
+        del self.snapshots[key]
+
 
 def asked(outputs: list[Any] | None) -> list[Asked]:
     """The ticks that are told of: predictions, then outcomes."""
-    predictions = [output for output in outputs or [] if isinstance(output, list)]
-    outcomes = [output[1] for output in outputs or [] if isinstance(output, tuple) and output[0] is OUTCOMES]
-    return [one for told in predictions + outcomes for one in told]
+    return [one for kind, told in outputs or [] if kind in (PREDICTIONS, OUTCOMES) for one in told]
 
 
 @pytest.fixture
@@ -364,7 +365,7 @@ def test_a_straggler_does_not_stand_for_a_newer_tick(conflating: Engine) -> None
 def test_a_leap_of_event_time_is_settled_a_bundle_at_a_time_and_every_outcome_is_told_once(
     conflating: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("state.symbol_process._MOST_SETTLED", 20)
+    monkeypatch.setattr("state.symbol_process._SETTLED", 20)
     conflating.snapshot(NOON + 30)
     for offset in range(100):
         conflating.tick("NABIL" if offset % 2 else "HDL", NOON + offset // 4, offset)
@@ -385,10 +386,26 @@ def test_a_leap_of_event_time_is_settled_a_bundle_at_a_time_and_every_outcome_is
     assert bundles >= 5
 
 
+def test_ticks_that_come_again_when_outcomes_fall_due_are_told_of_in_the_next_bundle(
+    conflating: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("state.symbol_process._SETTLED", 20)
+    conflating.snapshot(NOON + 200)
+    for offset in range(100):
+        conflating.tick("NABIL", NOON + offset // 4, offset)
+    conflating.end_bundle()
+    conflating.end_bundle()
+    conflating.pass_minute("NABIL", (NOON + 150) * 1000)
+    conflating.tick("NABIL", NOON + 151, 100)
+    found = conflating.end_bundle()
+    assert [one.subject.offset for one in found if one.outcome is None] == [100]
+    assert len(found) < 30, "the other outcomes come later"
+
+
 def test_at_the_end_of_all_input_everything_is_settled_at_once(
     conflating: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("state.symbol_process._MOST_SETTLED", 20)
+    monkeypatch.setattr("state.symbol_process._SETTLED", 20)
     for offset in range(100):
         conflating.tick("NABIL", NOON, offset)
         conflating.end_bundle()
