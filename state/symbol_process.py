@@ -89,7 +89,9 @@ _SETTLED, _SETTLED_A_TICK = 400, 2
 """Outcomes of one bundle: so many, and so many for each tick of the bundle before. When event time leaps, after a
 silence or an overload, tens of thousands fall due just when ticks come again, which have no time to wait for them."""
 
-_AGAIN_MS = 5
+_AGAIN_MS = 10
+"""Symbols that found no room come again one after the other: the engine lets what has a time go before what waits for
+its turn, and hundreds at once would keep out the ticks."""
 
 _OVERLOADED = 200
 """A job that keeps up has a few dozen ticks in a bundle, at NEPSE's peak; one that is behind has thousands."""
@@ -159,6 +161,7 @@ class SymbolProcess(KeyedBroadcastProcessFunction):  # type: ignore[misc]
         self._came = self._settled = 0
         """Ticks and outcomes in this bundle."""
         self._most_settled = _SETTLED
+        self._turn = 0
         self._gathers = at_bundle_end(runtime_context, self._end_bundle)
         self._moved_at = _now()
         self._board: MarketBoard | None = None
@@ -255,7 +258,7 @@ class SymbolProcess(KeyedBroadcastProcessFunction):  # type: ignore[misc]
         elif memory.timer is not None and timestamp >= memory.timer:
             memory.timer = None
         if not self._settle(symbol, memory, watermark):
-            memory.look_at = now + _AGAIN_MS
+            memory.look_at = self._turn = max(self._turn, now) + _AGAIN_MS
             ctx.timer_service().register_processing_time_timer(memory.look_at)
         self._set_timers(memory, ctx, now)
         return self._results()
