@@ -1,8 +1,8 @@
 """Arithmetic compiled to machine code, and where that code is kept between processes.
 
 Compiled with numba, without its fast-math: the results are those of IEEE 754, operation by operation, hence the same
-on every machine. Compiling takes seconds; the outcome is kept on disk in a folder named after the sources, so that no
-process ever runs the code of an older version. :mod:`state.warm` fills it ahead of time.
+on every machine. Compiling takes seconds; the outcome is kept on disk in a folder named after the sources and numba's
+version, so that no process ever runs the code of older ones. :mod:`state.warm` fills it ahead of time.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def compiled_as(signature: str) -> Callable[[_F], _F]:
 
 
 def _folder_of_code() -> Path:
-    digest = sha256()
+    digest = sha256(numba.__version__.encode())
     here = Path(__file__).parent
     for name in _SOURCES:
         digest.update((here / f"{name}.py").read_bytes())
