@@ -87,13 +87,13 @@ class FlinkRun:
         Raises:
             CommandError: It was refused.
         """
-        if leaves_behind(start):
-            self.drop()
-            self._spawn(["--allowNonRestoredState", "--fromSavepoint", start, "--python", str(PROGRAM)])
-        elif self.prepared and self._held is not None:
+        leaving = leaves_behind(start)
+        if self.prepared and self._held is not None and not leaving:
             os.write(self._held, f"{start}\n".encode())
         else:
-            self._spawn([*(("--fromSavepoint", start) if start else ()), *("--python", str(PROGRAM))])
+            self.drop()
+            restored = ("--fromSavepoint", start) if start else ()
+            self._spawn([*(("--allowNonRestoredState",) if leaving else ()), *restored, "--python", str(PROGRAM)])
         assert self._process is not None  # noqa: S101 - it has just been spawned, or was prepared
         try:
             self._process.wait(_SUBMIT_TIMEOUT_S)

@@ -93,7 +93,7 @@ def require_readable(start: str, present: StateForm) -> None:
             f"the state in {start} has form {written.state_version} and this tickcast reads form {readable}: start it"
             " with the version that wrote it, or upgrade through the versions between"
         )
-    if leaves_behind(start) and _folder_name(start).startswith("chk-"):
+    if written.operators < present.operators and Path(urlsplit(start).path).name.startswith("chk-"):
         raise CommandError(
             f"the checkpoint {start} was written by a tickcast whose every topic had a sink of its own, and may hold"
             " results that are not committed yet: start it once more with that version, and stop it there with"
@@ -109,10 +109,6 @@ def leaves_behind(start: str) -> bool:
     """
     written = _noted(start)
     return written is not None and written.operators < OPERATORS
-
-
-def _folder_name(place: str) -> str:
-    return urlsplit(place).path.rstrip("/").rpartition("/")[2]
 
 
 def _noted(start: str) -> StateForm | None:

@@ -49,8 +49,8 @@ if TYPE_CHECKING:
 
     from jobs.settings import Settings
 
-OF_SYMBOLS = [Topic(kind) for kind in KINDS]
-OF_MARKET = [Topic.MARKET, Topic.SCORES, Topic.ALERTS]
+_OF_SYMBOLS = [Topic(kind) for kind in KINDS]
+_OF_MARKET = [Topic.MARKET, Topic.SCORES, Topic.ALERTS]
 """Who writes which topic; both raise alerts."""
 
 _MARKET_LEAD_S = 20
@@ -237,9 +237,9 @@ def write(tables: StreamTableEnvironment, settings: Settings) -> None:
     What the symbols give is written by the subtasks that make it, on its way; what the market gives, by one. A sink's
     subtask costs a transaction a checkpoint, however many topics it writes, and ticks wait for those on their way.
     """
-    create_sink(tables, "symbol_results", OF_SYMBOLS, settings, settings.flink.parallelism)
-    create_sink(tables, "market_results", OF_MARKET, settings, 1)
-    name = {topic: f"'{topic_name(topic, settings.kafka)}'" for topic in OF_MARKET}
+    create_sink(tables, "symbol_results", _OF_SYMBOLS, settings, settings.flink.parallelism)
+    create_sink(tables, "market_results", _OF_MARKET, settings, 1)
+    name = {topic: f"'{topic_name(topic, settings.kafka)}'" for topic in _OF_MARKET}
     results = tables.create_statement_set()
     results.add_insert_sql(f"""
         INSERT INTO symbol_results

@@ -43,4 +43,4 @@ def test_a_rehearsal_puts_trades_through_the_whole_job_and_leaves_neither_topic_
     assert trades >= 5_000
     with closing(open_admin(settings.kafka)) as admin:
         assert not [topic for topic in admin.list_topics() if topic.startswith(prefix)]
-        assert not [group for group in admin.list_groups() if str(group).find(prefix) >= 0]
+        assert not [group for group in admin.list_groups() if prefix in str(group)]
