@@ -1,9 +1,9 @@
 """The work that every peer does with a tick, and the one place that knows how a peer gets its features.
 
-Parse the message, take it into the symbol's memory, compute the symbol's own features, score them with the active
-model, build the prediction's message: all with the job's own code, so that only the engine around it differs. What
-the whole market does is not part of it: a peer's market columns say "not known", as in a prediction of tickcast that
-found no snapshot.
+Parse the message, take it into the symbol's memory, compute the symbol's own features, build the prediction's message:
+all with the job's own code. The active model is asked through XGBoost, as whoever writes such a program would; tickcast
+itself walks the trees without it (`udfs.forest`). What the whole market does is not part of it: a peer's market columns
+say "not known", as in a prediction of tickcast that found no snapshot.
 
 The engine that keeps a peer's state keeps bytes, in tickcast's own form: a journal of some 50 bytes a tick, folded
 into a snapshot now and then. That is the cheapest form there is; a window rewritten at every tick would cost a peer
@@ -78,7 +78,7 @@ class Work:
         self._group_digits = slice(groups.from_digit, groups.to_digit)
         self._states: dict[str, SymbolState] = {}
         self.version = active_version(_MODELS)
-        self.scorer = Scorer(load_artifact(_MODELS, self.version, SCHEMA_HASH))
+        self.scorer = Scorer(load_artifact(_MODELS, self.version, SCHEMA_HASH), walks=False)
         self.scorer.warm_up()
 
     def parse(self, value: bytes | None, record_time: int) -> Tick:

@@ -37,6 +37,7 @@ def bench(
     ticks: Annotated[int, typer.Option(min=2_000, help="Ticks of each run.")] = 1_000_000,
     symbols: Annotated[int, typer.Option(min=1, help="Symbols of each run.")] = 300,
     workers: Annotated[int, typer.Option(min=1, help="Slots or processes of each contestant.")] = 2,
+    latency_workers: Annotated[int, typer.Option(min=1, help="Slots where latency and the opening are measured.")] = 1,
     limit: Annotated[
         float, typer.Option(min=1, help="Longest run from a contestant's first answer on, s; slow ones do less.")
     ] = 90.0,
@@ -72,7 +73,7 @@ def bench(
         "machine": machine_facts() | {"busy_cores_before": round(busy, 2)},
         "plan": {
             "contestants": names, "rounds": rounds, "ticks": ticks, "symbols": symbols, "workers": workers,
-            "limit_s": limit, "parts": wanted,
+            "latency_workers": latency_workers, "limit_s": limit, "parts": wanted,
         },
     }  # fmt: skip
     # A second one would take away the first one's servers, and either would make the other's figures worthless.
@@ -81,8 +82,8 @@ def bench(
         steps: dict[str, Callable[[], dict[str, Any]]] = {
             "throughput": lambda: suite.field().as_json(),
             "scaling": lambda: {"scaling": suite.scaling()},
-            "latency": lambda: {"latency_ms": measure_latency(stack, seconds, warm_up, symbols, workers, say)},
-            "opening": lambda: {"opening_ms": measure_opening(stack, idle, symbols, workers, say)},
+            "latency": lambda: {"latency_ms": measure_latency(stack, seconds, warm_up, symbols, latency_workers, say)},
+            "opening": lambda: {"opening_ms": measure_opening(stack, idle, symbols, latency_workers, say)},
             "year": lambda: {"year": run_year(stack, days, trades, workers, say)},
         }
         for part in wanted:

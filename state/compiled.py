@@ -29,6 +29,9 @@ _SOURCES = (
 )  # fmt: skip
 """Modules whose text decides what is compiled: numba itself only looks at the file of the function it is asked for."""
 
+types = numba.types
+"""Of arguments, for those signatures that a text cannot say."""
+
 _F = TypeVar("_F", bound="Callable[..., Any]")
 
 
@@ -38,7 +41,7 @@ def compiled(function: _F) -> _F:
     return made
 
 
-def compiled_as(signature: str) -> Callable[[_F], _F]:
+def compiled_as(signature: str | numba.core.typing.Signature) -> Callable[[_F], _F]:
     """Compiles a function at once, for these types alone."""
     made: Callable[[_F], _F] = numba.njit(signature, cache=True, error_model="numpy")
     return made

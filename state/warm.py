@@ -11,7 +11,9 @@ in search of cycles that there are none of (5.4 to 5.6 k ticks/s in `benchmarks/
 
 def warm_up() -> None:
     """Compiles what is slow to compile, or finds it compiled, and sets all that is there aside from garbage."""
-    from state import market_kernel, symbol_kernel  # noqa: F401, PLC0415 - to import them is to compile them
+    # To import them is to compile them.
+    from state import market_kernel, symbol_kernel  # noqa: F401, PLC0415
+    from udfs import forest_kernel  # noqa: F401, PLC0415
 
     gc.freeze()
     gc.set_threshold(_NEW, _YOUNG, _OLD)

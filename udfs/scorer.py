@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from udfs.forest import Forest
+
 if TYPE_CHECKING:
     import numpy.typing as npt
 
@@ -20,14 +22,17 @@ class Scorer:
 
     Args:
         artifact: The model version.
+        walks: Whether compiled code walks the trees (:mod:`udfs.forest`), where its sums are XGBoost's to the last bit;
+            else XGBoost itself is asked.
     """
 
-    def __init__(self, artifact: Artifact) -> None:
+    def __init__(self, artifact: Artifact, *, walks: bool = True) -> None:
         self.version = artifact.manifest.version
         self.features = len(artifact.manifest.feature_names)
         self._booster = artifact.booster
         self._booster.set_param({"nthread": 1})
         self._scaler = artifact.scaler
+        self._forest = Forest.of(artifact.booster, artifact.scaler) if walks else None
         self._temperature = artifact.manifest.calibration.temperature
 
     def warm_up(self) -> None:
@@ -53,6 +58,8 @@ class Scorer:
 
     def margins(self, block: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """The trees' raw sums, shape (rows, 3), before temperature and softmax."""
+        if self._forest is not None:
+            return self._forest.margins(block)
         if not len(block):
             return np.empty((0, 3), dtype=np.float32)
         scaled = self._scaler.transform(block)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from jobs.workers import bundles, control_channel, data_channel, rows, sampler, state_channel
+from jobs.workers import bundles, control_channel, counters, data_channel, rows, sampler, state_channel
 
 _SWITCH_S = 0.0005
 """A worker computes in one thread and speaks to Flink in others: so long a message that has come waits for the
@@ -15,6 +15,7 @@ def tune() -> None:
     """Tunes this process, which is a worker or will fork workers."""
     bundles.install()
     control_channel.install()
+    counters.install()
     data_channel.install()
     rows.install()
     sampler.install()

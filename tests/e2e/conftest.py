@@ -7,6 +7,7 @@ import time
 import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import orjson
 import pytest
@@ -96,6 +97,17 @@ class JobOnTrial:
     def _watermarks(self, vertex: str) -> list[int]:
         """Watermark of each subtask that has told one."""
         return [int(one["value"]) for one in self.rest._get(f"{vertex}/watermarks")]
+
+    def counted(self, metric: str) -> int:
+        """What a counter of the symbols' function has come to in Flink, over all subtasks."""
+        job = f"/jobs/{self.job.id}"
+        [memory] = [one["id"] for one in self.rest._get(job)["vertices"] if "symbol memory" in one["name"]]
+        known = self.rest._get(f"{job}/vertices/{memory}/metrics")
+        counters = [one["id"] for one in known if one["id"].endswith(f".{metric}")]
+        if not counters:
+            return 0
+        told = self.rest._get(f"{job}/vertices/{memory}/metrics?get={','.join(quote(one) for one in counters)}")
+        return sum(int(one["value"]) for one in told)
 
     @property
     def rest(self) -> FlinkRest:

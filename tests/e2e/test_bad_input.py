@@ -18,8 +18,10 @@ from state.tick import MAX_RAW_BYTES
 
 if TYPE_CHECKING:
     from tests.e2e.conftest import JobOnTrial  # type: ignore[import-not-found]
-
 pytestmark = pytest.mark.timeout(600)
+
+WAIT_S = 60
+"""Flink's REST interface asks its TaskManagers for metrics every ten seconds."""
 
 Json = dict[str, Any]
 
@@ -159,3 +161,11 @@ def test_the_job_has_not_failed_once_and_every_message_is_accounted_for(job: Job
     assert job.rest.root_cause(job.job.id) == ""
     verdict = job.await_clean_verdict()
     assert (verdict.dead_letters, verdict.late, verdict.duplicates) == (len(BAD) + 1, 1, 0)
+
+
+def test_flinks_counters_say_how_many_messages_were_bad_and_how_many_late(job: JobOnTrial) -> None:
+    expected = {"ticks_dead_letter": len(BAD) + 1, "ticks_late": 1, "ticks_duplicate": 0}
+    deadline = time.monotonic() + WAIT_S
+    while (told := {name: job.counted(name) for name in expected}) != expected:
+        assert time.monotonic() < deadline, told
+        time.sleep(1)
