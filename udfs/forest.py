@@ -14,8 +14,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import orjson
 
-from udfs.forest_kernel import sum_leaves
-
 if TYPE_CHECKING:
     import xgboost
     from numpy.typing import NDArray
@@ -48,6 +46,9 @@ class Forest:
     """
 
     def __init__(self, learner: dict[str, Any], scaler: Scaler) -> None:
+        from udfs.forest_kernel import sum_leaves  # noqa: PLC0415 - who does not score need not load the compiler
+
+        self._sum_leaves = sum_leaves
         self._mean = np.array(scaler.mean, dtype=np.float32)
         self._scale = np.array(scaler.scale, dtype=np.float32)
         parameters, model = learner["learner_model_param"], learner["gradient_booster"].get("model")
@@ -80,7 +81,7 @@ class Forest:
     def margins(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
         """The trees' sums, shape (rows, classes), of unscaled float32 features, shape (rows, features)."""
         margins = np.empty((len(rows), len(self._base)), dtype=np.float32)
-        sum_leaves(
+        self._sum_leaves(
             rows,
             self._mean,
             self._scale,

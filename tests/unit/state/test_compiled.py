@@ -22,7 +22,7 @@ def run(code: str, **environment: str) -> str:
 
 
 @pytest.mark.parametrize(
-    "module", ["state.symbol_state", "state.market_state", "state.codec", "state.tick", "jobs.main"]
+    "module", ["state.symbol_state", "state.market_state", "state.codec", "state.tick", "udfs.scorer", "jobs.main"]
 )
 def test_who_computes_nothing_does_not_wait_for_the_compiler(module: str) -> None:
     assert run(f"import sys, {module}; print('numba' in sys.modules)") == "False"
