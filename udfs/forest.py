@@ -46,20 +46,20 @@ class Forest:
     """
 
     def __init__(self, learner: dict[str, Any], scaler: Scaler) -> None:
-        from udfs.forest_kernel import sum_leaves  # noqa: PLC0415 - who does not score need not load the compiler
+        from udfs import forest_kernel  # noqa: PLC0415 - it brings the compiler, which who does not score can do without
 
-        self._sum_leaves = sum_leaves
+        self._kernel = forest_kernel
         self._mean = np.array(scaler.mean, dtype=np.float32)
         self._scale = np.array(scaler.scale, dtype=np.float32)
-        parameters, model = learner["learner_model_param"], learner["gradient_booster"].get("model")
-        width, classes = int(parameters["num_feature"]), int(parameters["num_class"])
-        if learner["gradient_booster"]["name"] != "gbtree" or learner["objective"]["name"] not in _OBJECTIVES:
+        booster, parameters = learner["gradient_booster"], learner["learner_model_param"]
+        if booster["name"] != "gbtree" or learner["objective"]["name"] not in _OBJECTIVES:
             raise _UnknownKindError("not boosted trees of several classes")
-        trees = model["trees"]
+        width, classes = int(parameters["num_feature"]), int(parameters["num_class"])
+        trees = booster["model"]["trees"]
         if width > _MOST_FEATURES or any(any(tree["split_type"]) for tree in trees):
             raise _UnknownKindError("features without an order, or more of them than two bytes count")
         self._base = np.resize(np.array(orjson.loads(parameters["base_score"]), dtype=np.float32), classes)
-        self._classes = np.array(model["tree_info"], dtype=np.int32)
+        self._classes = np.array(booster["model"]["tree_info"], dtype=np.int32)
         self._lay_out(trees, width)
 
     @classmethod
@@ -81,7 +81,7 @@ class Forest:
     def margins(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
         """The trees' sums, shape (rows, classes), of unscaled float32 features, shape (rows, features)."""
         margins = np.empty((len(rows), len(self._base)), dtype=np.float32)
-        self._sum_leaves(
+        self._kernel.sum_leaves(
             rows,
             self._mean,
             self._scale,

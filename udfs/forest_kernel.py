@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 _TOGETHER = 6
 """So many trees are walked side by side: a step of one waits for what it reads, and the others go on meanwhile."""
 
-
 _ROWS = types.Array(types.float32, 2, "A", readonly=True)
 _ONE_EACH = types.float32[::1]
 _TABLE = types.float32[:, ::1]

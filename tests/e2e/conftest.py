@@ -86,10 +86,9 @@ class JobOnTrial:
             meanwhile: Called once a second while it has not. Where all partitions fall idle at the same time, no
                 watermark comes before another message does.
         """
-        job = f"/jobs/{self.job.id}"
-        [memory] = [one["id"] for one in self.rest._get(job)["vertices"] if "symbol memory" in one["name"]]
+        memory = self._symbols()
         deadline = time.monotonic() + WAIT_S
-        while not (told := self._watermarks(f"{job}/vertices/{memory}")) or min(told) < moment:
+        while not (told := self._watermarks(memory)) or min(told) < moment:
             assert time.monotonic() < deadline, told
             meanwhile()
             time.sleep(_MEANWHILE_S)
@@ -100,14 +99,18 @@ class JobOnTrial:
 
     def counted(self, metric: str) -> int:
         """What a counter of the symbols' function has come to in Flink, over all subtasks."""
-        job = f"/jobs/{self.job.id}"
-        [memory] = [one["id"] for one in self.rest._get(job)["vertices"] if "symbol memory" in one["name"]]
-        known = self.rest._get(f"{job}/vertices/{memory}/metrics")
-        counters = [one["id"] for one in known if one["id"].endswith(f".{metric}")]
+        metrics = f"{self._symbols()}/metrics"
+        counters = [one["id"] for one in self.rest._get(metrics) if one["id"].endswith(f".{metric}")]
         if not counters:
             return 0
-        told = self.rest._get(f"{job}/vertices/{memory}/metrics?get={','.join(quote(one) for one in counters)}")
+        told = self.rest._get(f"{metrics}?get={','.join(quote(one) for one in counters)}")
         return sum(int(one["value"]) for one in told)
+
+    def _symbols(self) -> str:
+        """Where the REST interface tells of the symbols' function."""
+        job = f"/jobs/{self.job.id}"
+        [memory] = [one["id"] for one in self.rest._get(job)["vertices"] if "symbol memory" in one["name"]]
+        return f"{job}/vertices/{memory}"
 
     @property
     def rest(self) -> FlinkRest:

@@ -18,6 +18,7 @@ from state.tick import MAX_RAW_BYTES
 
 if TYPE_CHECKING:
     from tests.e2e.conftest import JobOnTrial  # type: ignore[import-not-found]
+
 pytestmark = pytest.mark.timeout(600)
 
 WAIT_S = 60
