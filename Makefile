@@ -79,5 +79,5 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 	@$(UV_ENVIRONMENT) $(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@$(BIN)/tickcast doctor --fetch
-	@$(BIN)/python -m state.warm
+	@$(BIN)/python -m jobs.workers.compile
 	@touch $@

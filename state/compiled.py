@@ -2,7 +2,7 @@
 
 Compiled with numba, without its fast-math: the results are those of IEEE 754, operation by operation, hence the same
 on every machine. Compiling takes seconds; the outcome is kept on disk in a folder named after the sources and numba's
-version, so that no process ever runs the code of older ones. :mod:`state.warm` fills it ahead of time.
+version, so that no process ever runs the code of older ones. :mod:`jobs.workers.compile` fills it ahead of time.
 """
 
 from __future__ import annotations

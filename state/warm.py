@@ -1,4 +1,4 @@
-"""What a worker does once before its first tick; `python -m state.warm` does the slow part of it ahead of time."""
+"""What a worker does once before its first tick; :mod:`jobs.workers.compile` does the slow part of it ahead of time."""
 
 from __future__ import annotations
 
@@ -13,11 +13,6 @@ def warm_up() -> None:
     """Compiles what is slow to compile, or finds it compiled, and sets all that is there aside from garbage."""
     # To import them is to compile them.
     from state import market_kernel, symbol_kernel  # noqa: F401, PLC0415
-    from udfs import forest_kernel  # noqa: F401, PLC0415
 
     gc.freeze()
     gc.set_threshold(_NEW, _YOUNG, _OLD)
-
-
-if __name__ == "__main__":
-    warm_up()

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import state
+import udfs
 from jobs.settings import PROJECT_ROOT
 
 KERNELS = {path.stem for path in Path(state.__path__[0]).glob("*_kernel.py")}
@@ -43,6 +44,15 @@ def test_every_kernel_and_all_that_it_takes_its_numbers_from_decide_which_code_i
         }
         waiting |= imported - used
     assert used == set(_SOURCES)
+
+
+def test_every_kernel_is_compiled_ahead_of_time() -> None:
+    kernels = {f"state.{name}" for name in KERNELS} | {
+        f"udfs.{path.stem}" for path in Path(udfs.__path__[0]).glob("*_kernel.py")
+    }
+    assert "udfs.forest_kernel" in kernels
+    loaded = run("import sys; import jobs.workers.compile; print(*sys.modules)")
+    assert kernels <= set(loaded.split())
 
 
 def test_code_is_kept_where_the_user_wants_it_under_the_name_of_its_sources(tmp_path: Path) -> None:
