@@ -147,7 +147,7 @@ def send_and_watch(settings: Settings, seconds: float, symbols: int, first: int 
 def both_ways(settings: Settings, sent: Sent, left_out: int = 0) -> dict[str, dict[str, float | int]]:
     """The latencies of a load, but for so many ticks at the beginning: to Redis, and to a committed read."""
     due = sent.due(left_out)
-    return {"redis": latencies(due, written_at(settings)), "committed": latencies(due, sent.seen)}
+    return {"redis": latencies(due, written_at(settings, sent.start)), "committed": latencies(due, sent.seen)}
 
 
 def _line(load: subprocess.Popen[str]) -> str:
@@ -168,11 +168,17 @@ def latencies(due: Mapping[int, float], appeared: Mapping[int, float]) -> dict[s
     return percentiles(ways) | {"missing": len(due) - len(ways)}
 
 
-def written_at(settings: Settings) -> dict[int, float]:
-    """When the view first wrote each tick's prediction, s since the epoch, as its stream's ids tell."""
+def written_at(settings: Settings, since: float) -> dict[int, float]:
+    """When the view first wrote each tick's prediction, s since the epoch, as its stream's ids tell.
+
+    Args:
+        settings: Where.
+        since: When the first tick was due, s since the epoch: the stream also has the loads before, whose ticks may
+            have had the same numbers.
+    """
     client = redis.Redis.from_url(settings.redis.url.get_secret_value(), decode_responses=True)
     written: dict[int, float] = {}
-    position = "-"
+    position = str(int(since * 1000))
     try:
         while page := client.xrange(STREAM_KEY, position, "+", _PAGE):
             for entry, fields in page:  # type: ignore[union-attr] # the client is not asynchronous

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import redis
 
+from benchmarks.latency import written_at
 from console.errors import CommandError
 from console.view import run_view
 from jobs.topics import Topic
@@ -214,3 +215,12 @@ def test_a_missing_topic_is_said_in_one_sentence(settings: Settings) -> None:
     elsewhere = settings.model_copy(update={"kafka": settings.kafka.model_copy(update={"topic_prefix": "nowhere"})})
     with pytest.raises(CommandError, match="nowhere-predictions does not exist"):
         show(elsewhere)
+
+
+def test_a_benchmark_does_not_take_the_predictions_of_a_load_before_for_its_own(
+    settings: Settings, client: Any
+) -> None:
+    for written_ms in (1_000, 2_000, 2_500):
+        client.xadd("tickcast:predictions", {"trade_id": "2024070200000007"}, id=f"{written_ms}-0")
+    assert written_at(settings, since=0.0) == {7: 1.0}
+    assert written_at(settings, since=1.5) == {7: 2.0}
