@@ -51,7 +51,8 @@ def test_every_kernel_is_compiled_ahead_of_time() -> None:
         f"udfs.{path.stem}" for path in Path(udfs.__path__[0]).glob("*_kernel.py")
     }
     assert "udfs.forest_kernel" in kernels
-    loaded = run("import sys; import jobs.workers.compile; print(*sys.modules)")
+    ahead = "runpy.run_module('jobs.workers.compile', run_name='__main__')"
+    loaded = run(f"import runpy, sys; {ahead}; print(*sys.modules)")
     assert kernels <= set(loaded.split())
 
 
