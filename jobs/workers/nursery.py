@@ -37,7 +37,7 @@ LOADED = (
     "pyarrow",
     "jobs.pipeline",
     "jobs.settings",
-    "udfs.forest_kernel",
+    "jobs.workers.compile",
 )
 """What a worker imports before its first tick, and the job's program before it can be translated."""
 
